@@ -1,0 +1,361 @@
+"""Every plug-in point of bench.
+
+A plug-in is a frozen pydantic dataclass (decorate it with `plugin`) that implements one of the classes below, and
+one yaml that names it by `_target_`. The conductor instantiates plug-ins to validate them and to ask whether they
+are feasible, and it must stay light: **import torch, onnxruntime and the like inside methods, never at the top of
+a module**. What runs in the conductor is marked (conductor), what runs in a builder or tenant process (tenant).
+
+Models come in three kinds: "torch" (an `nn.Module`), "onnx" (an `OnnxFile`) and "callable" (a plain Python function
+of one dictionary of arrays).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+"""Model inputs by name; the first axis of each array is the batch."""
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def plugin(cls: type[T]) -> type[T]:
+    """Make a class a frozen, strictly validated plug-in: unknown options and wrong types are errors."""
+    config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return pydantic_dataclass(cls, frozen=True, config=config)
+
+
+# --- what is shared by several plug-in points -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device that tenants share. `cpus` are the logical CPUs this process may use, in order."""
+
+    kind: str  # "cpu"; NVIDIA devices move in as "cuda"
+    name: str
+    cpus: tuple[int, ...]
+    memory_bytes: int
+    rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one tenant gets of the device. `cpus` empty means: not pinned."""
+
+    index: int
+    threads: int
+    cpus: tuple[int, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A model of kind "onnx": a graph on disk (external data, if any, beside it)."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The items that quality is judged on, always the same ones in the same order.
+
+    `labels` (one integer per item) makes the metric `accuracy`; without labels it is `agreement` with the baseline.
+    """
+
+    inputs: Arrays
+    labels: Array | None = None
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What really ran, read from the runtime after the window: never what was asked for.
+
+    precision: the dominating compute precision of the heavy operators (matrix products, convolutions):
+        "fp32", "bf16", "fp16", "int8" or "native" (a Python callable). An int8 graph whose heavy operators run in
+        fp32 must say "fp32" here; the gate compares this with what the optimization expects.
+    operators: heavy operators executed, counted by "precision" -> how many.
+    providers: nodes per execution provider, e.g. {"CPUExecutionProvider": 41}; empty where there is no such notion.
+    detail: anything else worth keeping, JSON-serialisable and small (library version, node counts by type ...).
+    """
+
+    precision: str
+    operators: Mapping[str, int] = field(default_factory=dict)
+    providers: Mapping[str, int] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- workload ---------------------------------------------------------------------------------------------------
+
+
+class Workload(ABC):
+    """A model with its data, its inputs and its quality metric. Configs: `configs/workload/`."""
+
+    kind: ClassVar[str] = "torch"
+    """Kind of model that `load` returns: "torch", "onnx" or "callable"."""
+
+    default_baseline: ClassVar[str] = "fp32"
+    """The optimization that speed and quality are compared with unless the user names another (`baseline=`)."""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """(conductor) JSON-serialisable content identity: everything that changes the model or its data, by value
+        (seeds, sizes, SHA-256 of weight files). It keys the artifact cache. Raise `InputError` for a bad file."""
+
+    def infeasible(self, device: Device) -> str | None:
+        """(conductor) Why this workload cannot run here, in words for the user; None if it can."""
+        return None
+
+    @abstractmethod
+    def load(self) -> Any:
+        """(tenant) The model: an `nn.Module` in eval mode with its weights, an `OnnxFile`, or a callable."""
+
+    @abstractmethod
+    def inputs(self, batch_size: int, seed: int) -> Arrays:
+        """(tenant) One request of `batch_size` items, deterministic in `seed`, as real as the workload can make it."""
+
+    def calibration(self) -> Iterator[Arrays]:
+        """(tenant) Representative batches for static quantisation, never from the evaluation items."""
+        for seed in range(8):
+            yield self.inputs(16, seed=10_000 + seed)
+
+    def evaluation(self) -> Evaluation | None:
+        """(tenant) The quality items; None when outputs have no meaning (the calibration specimen)."""
+        return None
+
+    def finetune(self, model: Any, teacher: Any | None, seed: int) -> None:
+        """(tenant) Train `model` (torch kind) in place on the training data, with `teacher` by distillation where one
+        is given. Only workloads with `trainable = True` implement it."""
+        raise NotImplementedError(f"{type(self).__name__} has no training data")
+
+    trainable: ClassVar[bool] = False
+
+    def student(self) -> Any:
+        """(tenant) A fresh, smaller `nn.Module` with the same inputs and outputs, for distillation."""
+        raise NotImplementedError(f"{type(self).__name__} has no student model")
+
+
+# --- optimization = passes over the model + a runtime -----------------------------------------------------------
+
+
+class Pass(ABC):
+    """A change of a torch model. Configs: `configs/optimizations/`, under `passes:`."""
+
+    prepared: ClassVar[bool] = False
+    """True: costly (trains, searches), so run once in a builder and stored as weights plus structure.
+    False: cheap and exact, so simply applied again wherever the model is loaded. Prepared passes come first."""
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        """(conductor) Why this pass cannot be applied here; None if it can."""
+        return None
+
+    @abstractmethod
+    def apply(self, model: Any, workload: Workload) -> Any:
+        """(tenant) The changed model; it may change `model` in place. Deterministic."""
+
+    def skeleton(self, workload: Workload) -> Any | None:
+        """(tenant) For a prepared pass that replaces the model: an untrained model to load the stored weights into.
+        None: the workload's own model is the skeleton."""
+        return None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a runtime builds and loads from: a workload and the passes over it."""
+
+    workload: Workload
+    passes: tuple[Pass, ...] = ()
+    prepared_folder: Path | None = None
+    """Where the result of the prepared passes is stored; None when there are none."""
+
+    def model(self) -> Any:
+        """(tenant) The workload's model with all passes applied."""
+        from bench.optimizations import store
+
+        return store.restore(self)
+
+
+class Loaded(ABC):
+    """(tenant) A model that is ready to execute."""
+
+    @abstractmethod
+    def bind(self, inputs: Arrays) -> Callable[[], Any]:
+        """A zero-argument call that executes one request on these inputs and returns when it is finished.
+
+        Conversions of the inputs happen here, not in the call; `functools.partial` of a library's own entry point
+        is the ideal."""
+
+    @abstractmethod
+    def outputs(self, result: Any) -> Array:
+        """The result of a call as one float32 array, items first: what quality is computed from."""
+
+    @abstractmethod
+    def prove(self, inputs: Arrays) -> Proof:
+        """Execute once more under the runtime's own profiler and tell what really ran. Called after the window."""
+
+
+class Runtime(ABC):
+    """Executes a model. Configs: `configs/optimizations/`, under `runtime:`."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"torch"})
+    """Kinds of model it accepts."""
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Distributions that it needs, by import name; missing ones make it infeasible."""
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        """(conductor) Why this runtime cannot execute this workload here; None if it can."""
+        return None
+
+    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
+        """(builder) Write what `load` needs into the empty `folder`. Runtimes with nothing to build write nothing."""
+        return None
+
+    batch_specific: ClassVar[bool] = False
+    """True when what `build` writes serves one batch size only."""
+
+    @abstractmethod
+    def load(self, recipe: Recipe, folder: Path, slot: Slot) -> AbstractContextManager[Loaded]:
+        """(tenant) A context in which the model can be called, using `slot.threads` threads; the context holds what
+        must surround every call (inference mode, autocast), so that nothing of it is paid per request."""
+
+
+@plugin
+class Optimization:
+    """What is done to a workload: passes over the model, then a runtime. `expects` is the precision that the heavy
+    operators must be proved to run in; a trial that proves another is invalid."""
+
+    runtime: Runtime
+    expects: str
+    passes: tuple[Pass, ...] = ()
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        """(conductor) The first reason why it cannot run; None if it can."""
+        if self.passes and workload.kind != "torch":
+            return f"its passes change a torch model, and this workload is of kind {workload.kind!r}"
+        if workload.kind not in self.runtime.kinds:
+            kinds = ", ".join(sorted(self.runtime.kinds))
+            return f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
+        missing = [name for name in self.runtime.requires if not importable(name)]
+        if missing:
+            return f"needs {', '.join(missing)}, which is not installed"
+        reasons = [part.infeasible(workload, device) for part in (*self.passes, self.runtime)]
+        return next((reason for reason in reasons if reason), None)
+
+
+# --- partition, isolation ---------------------------------------------------------------------------------------
+
+
+class Partition(ABC):
+    """How one device is divided among tenants. Configs: `configs/partitions/`."""
+
+    def infeasible(self, device: Device) -> str | None:
+        """(conductor) Why the device cannot be divided so, and what is possible instead; None if it can."""
+        return None
+
+    @abstractmethod
+    def slots(self, device: Device) -> tuple[Slot, ...]:
+        """(conductor) One slot per tenant."""
+
+    @contextmanager
+    def applied(self, device: Device) -> Iterator[tuple[Slot, ...]]:
+        """(conductor) Divide the device, give the slots, undo the division. Nothing to do on a CPU."""
+        yield self.slots(device)
+
+
+class Process(ABC):
+    """(conductor) A running tenant: its streams carry the protocol (stdin, stdout) and its log (stderr)."""
+
+    pid: int
+
+    @abstractmethod
+    def fileno(self) -> tuple[int, int, int]:
+        """File descriptors of the tenant's stdin, stdout and stderr."""
+
+    @abstractmethod
+    def wait(self, timeout_s: float) -> int | None:
+        """Exit status (negative: the signal that ended it), or None if it still runs after `timeout_s`."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Make sure it is gone, with whatever it started."""
+
+
+class Isolation(ABC):
+    """What a tenant runs in. Configs: `configs/isolation/`."""
+
+    @abstractmethod
+    def start(self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str]) -> Process:
+        """(conductor) Start `python -m <arguments>` inside the slot, with `environment` added to its own."""
+
+
+# --- scenario ---------------------------------------------------------------------------------------------------
+
+
+class Scenario(ABC):
+    """How requests arrive. Configs: `configs/scenario/`."""
+
+    @abstractmethod
+    def batch_sizes(self) -> tuple[int, ...]:
+        """(conductor) One batch size to measure at; several are candidates, of which each cell's best is searched
+        first and then measured."""
+
+
+# --- telemetry --------------------------------------------------------------------------------------------------
+
+
+Reading = tuple[str, str, float]
+"""(subject, metric with its unit, value), e.g. ("tenant0", "rss_bytes", 1.2e8) or ("host", "steal_s", 0.0)."""
+
+
+class TelemetrySource(ABC):
+    """A source of readings, sampled in the telemetry process. Configs: `configs/telemetry/`."""
+
+    def infeasible(self, device: Device) -> str | None:
+        """(conductor) Why there is nothing to read here; None if there is."""
+        return None
+
+    @abstractmethod
+    def open(self, tenants: Mapping[str, int]) -> None:
+        """(sampler) A trial starts: `tenants` are subject -> process id."""
+
+    @abstractmethod
+    def read(self) -> Iterator[Reading]:
+        """(sampler) What can be read now. What the machine does not offer is absent, not zero."""
+
+
+# --- protocol ---------------------------------------------------------------------------------------------------
+
+
+@plugin
+class Protocol:
+    """How many blocks, how long. Configs: `configs/protocol/`. Times in seconds."""
+
+    blocks: int
+    warmup_min_s: float
+    warmup_limit_s: float
+    window_s: float
+    window_limit_s: float
+    min_requests: int
+    trial_limit_s: float
+    build_limit_s: float = 1800.0
+
+
+def importable(name: str) -> bool:
+    """Whether a module can be found, without importing it."""
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None

@@ -1,0 +1,1 @@
+"""The only part that touches a device: conductor, builder, tenant."""

@@ -1,0 +1,1 @@
+"""How one device is divided among tenants."""

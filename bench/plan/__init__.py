@@ -1,0 +1,1 @@
+"""What will run: experiments, blocks and their order. Pure; no device is touched."""

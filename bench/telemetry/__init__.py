@@ -1,0 +1,1 @@
+"""Readings beside the measurement, sampled in a process of their own."""

@@ -1,0 +1,1 @@
+"""The Hydra tree of options, shipped inside the package."""
