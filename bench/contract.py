@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-import numpy as np
 import numpy.typing as npt
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -222,7 +221,7 @@ class Runtime(ABC):
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
         """(builder) Write what `load` needs into the empty `folder`. Runtimes with nothing to build write nothing."""
-        return None
+        return
 
     batch_specific: ClassVar[bool] = False
     """True when what `build` writes serves one batch size only."""
@@ -248,7 +247,9 @@ class Optimization:
             return f"its passes change a torch model, and this workload is of kind {workload.kind!r}"
         if workload.kind not in self.runtime.kinds:
             kinds = ", ".join(sorted(self.runtime.kinds))
-            return f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
+            return (
+                f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
+            )
         missing = [name for name in self.runtime.requires if not importable(name)]
         if missing:
             return f"needs {', '.join(missing)}, which is not installed"
@@ -321,6 +322,14 @@ Reading = tuple[str, str, float]
 """(subject, metric with its unit, value), e.g. ("tenant0", "rss_bytes", 1.2e8) or ("host", "steal_s", 0.0)."""
 
 
+class TelemetryReader(ABC):
+    """(sampler) Reads one trial's readings; made by `TelemetrySource.open`."""
+
+    @abstractmethod
+    def read(self) -> Iterator[Reading]:
+        """What can be read now. What the machine does not offer is absent, not zero."""
+
+
 class TelemetrySource(ABC):
     """A source of readings, sampled in the telemetry process. Configs: `configs/telemetry/`."""
 
@@ -329,12 +338,8 @@ class TelemetrySource(ABC):
         return None
 
     @abstractmethod
-    def open(self, tenants: Mapping[str, int]) -> None:
+    def open(self, tenants: Mapping[str, int]) -> TelemetryReader:
         """(sampler) A trial starts: `tenants` are subject -> process id."""
-
-    @abstractmethod
-    def read(self) -> Iterator[Reading]:
-        """(sampler) What can be read now. What the machine does not offer is absent, not zero."""
 
 
 # --- protocol ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,119 @@
+"""The verbs. Nothing heavy is imported before a verb needs it: `bench --help` must be immediate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from bench import __version__
+from bench.errors import BenchError, Interrupted
+
+EPILOG = """\
+options are name=value as in Hydra: lists in brackets are compared with each other in one experiment,
+values separated by commas make separate experiments:
+
+  bench run
+  bench run workload=resnet50 scenario=offline 'optimizations=[fp32,bf16,int8_ort]'
+  bench run 'partitions=[full,time_shared,cpuset]' partitions.time_shared.tenants=4
+  bench list
+
+exit codes: 0 done, 2 usage or configuration, 3 infeasible here, 130 interrupted (then: bench run --resume RUN)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script; ends the process with the verb's exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = _dispatch(options)
+    except BenchError as error:
+        if options.debug:
+            raise
+        sys.stderr.write(f"bench: {error}\n")
+        code = error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted\n")
+        code = Interrupted.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, which is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    raise SystemExit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Measure optimised models on partitioned devices, and check published speed-up claims.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bench {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    run = _verb(verbs, "run", "plan, measure and store experiments", overrides=True)
+    run.add_argument("--resume", metavar="RUN", help="finish an interrupted run; RUN is its folder")
+    plan = _verb(
+        verbs, "plan", "print every trial, what is infeasible and why, and how long it takes", overrides=True
+    )
+    plan.add_argument("--config", action="store_true", help="print the composed configuration instead")
+    _verb(verbs, "list", "list every group's options", overrides=False)
+    _verb(
+        verbs,
+        "doctor",
+        "tell what this machine is, what it lacks and what spoils measurements",
+        overrides=False,
+    )
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, overrides: bool
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=EPILOG if overrides else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    verb.add_argument("--debug", action="store_true", help="show tracebacks")
+    if overrides or name == "list":
+        verb.add_argument(
+            "--config-dir", action="append", default=[], metavar="DIR",
+            help="a folder with your own options (also: BENCH_CONFIG_PATH); may be repeated",
+        )  # fmt: skip
+    if overrides:
+        verb.add_argument("overrides", nargs="*", metavar="option=value", help="see below, and `bench list`")
+    return verb
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    if options.verb == "run":
+        from bench.verbs import run
+
+        return run.run(options.overrides, options.config_dir, options.resume, options.json)
+    if options.verb == "plan":
+        from bench.verbs import plan
+
+        return plan.run(options.overrides, options.config_dir, options.json, options.config)
+    if options.verb == "list":
+        from bench.verbs import list_options
+
+        return list_options.run(options.config_dir, options.json)
+    from bench.verbs import doctor
+
+    return doctor.run(options.json)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: tenants are ended and the run can be resumed."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""An experiment, typed and validated: every plug-in instantiated before any device is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import contract
+from bench.composition import Composed, compose_all, user_folders
+from bench.devices import select
+from bench.errors import ConfigError
+from bench.instantiate import instantiate
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
+ROOT_KEYS = {
+    "workload",
+    "scenario",
+    "partitions",
+    "optimizations",
+    "protocol",
+    "telemetry",
+    "gpu",
+    "isolation",
+    "baseline",
+    "only",
+    "seed",
+    "results_dir",
+    "cache_dir",
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All blocks of one workload and scenario on one device. `config` is what it was made of, as plain data."""
+
+    overrides: tuple[str, ...]
+    config_folders: tuple[Path, ...]
+    config: Mapping[str, Any]
+    workload_name: str
+    workload: contract.Workload
+    scenario_name: str
+    scenario: contract.Scenario
+    partitions: Mapping[str, contract.Partition]
+    optimizations: Mapping[str, contract.Optimization]
+    protocol_name: str
+    protocol: contract.Protocol
+    telemetry: Mapping[str, contract.TelemetrySource]
+    isolation: contract.Isolation
+    device: contract.Device
+    baseline: str
+    only: Mapping[str, tuple[str, ...]]
+    seed: int
+    results_dir: Path
+    cache_dir: Path
+
+
+def load_experiments(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[Experiment]:
+    """Compose and validate every experiment that the overrides name."""
+    folders = user_folders(config_dirs)
+    for folder in reversed(folders):  # a plug-in's file may lie beside its yaml
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    experiments = [build_experiment(composed, folders) for composed in compose_all(overrides, folders)]
+    if "torch" in sys.modules:
+        raise ConfigError(
+            "a plug-in imports torch when its module is imported, which would slow and spoil every measurement",
+            where=", ".join(str(folder) for folder in folders) or "PYTHONPATH",
+            hint="import torch inside the plug-in's methods",
+        )
+    return experiments
+
+
+def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
+    """From plain configuration to plug-ins. Raises ConfigError naming the option that is wrong."""
+    config, choices = composed.config, composed.choices
+    unknown = sorted(set(config) - ROOT_KEYS)
+    if unknown:
+        raise ConfigError(
+            f"unknown option {unknown[0]!r}", where=unknown[0], hint=f"known: {', '.join(sorted(ROOT_KEYS))}"
+        )
+    workload = instantiate(config["workload"], contract.Workload, "workload")
+    optimizations = _named(config, "optimizations", contract.Optimization)
+    partitions = _named(config, "partitions", contract.Partition)
+    baseline = config["baseline"] or workload.default_baseline
+    return Experiment(
+        overrides=composed.overrides,
+        config_folders=tuple(folders),
+        config=config,
+        workload_name=_safe(str(choices["workload"]), "workload"),
+        workload=workload,
+        scenario_name=_safe(str(choices["scenario"]), "scenario"),
+        scenario=instantiate(config["scenario"], contract.Scenario, "scenario"),
+        partitions=partitions,
+        optimizations=optimizations,
+        protocol_name=str(choices["protocol"]),
+        protocol=_protocol(config["protocol"]),
+        telemetry=_named(config, "telemetry", contract.TelemetrySource, may_be_empty=True),
+        isolation=instantiate(config["isolation"], contract.Isolation, "isolation"),
+        device=select.find_device(config["gpu"]),
+        baseline=str(baseline),
+        only=_only(config["only"], partitions, optimizations),
+        seed=_seed(config["seed"]),
+        results_dir=_folder(config["results_dir"], "results_dir"),
+        cache_dir=_folder(config["cache_dir"] or default_cache_dir(), "cache_dir"),
+    )
+
+
+def _named(
+    config: Mapping[str, Any], group: str, point: type[contract.T], may_be_empty: bool = False
+) -> dict[str, contract.T]:
+    nodes = config[group] or {}
+    if not isinstance(nodes, Mapping):
+        raise ConfigError(
+            f"{group} is not a mapping", where=group, hint=f"choose options by '{group}=[name,name]'"
+        )
+    if not nodes and not may_be_empty:
+        raise ConfigError(
+            f"no {group} chosen", where=f"{group}=[]", hint=f"name at least one: '{group}=[...]'"
+        )
+    return {
+        _safe(str(name), group): instantiate(node, point, f"{group}.{name}") for name, node in nodes.items()
+    }
+
+
+def _safe(name: str, key: str) -> str:
+    """Names become file names and parts of ids."""
+    if not NAME.match(name):
+        raise ConfigError(
+            f"{name!r} is not a name", where=key, hint="use letters, digits and underscores only"
+        )
+    return name
+
+
+def _protocol(node: Any) -> contract.Protocol:
+    protocol = instantiate(node, contract.Protocol, "protocol")
+    checks = (
+        ("blocks", protocol.blocks >= 1, "at least 1"),
+        ("min_requests", protocol.min_requests >= 1, "at least 1"),
+        ("window_s", protocol.window_s > 0, "more than 0"),
+        ("warmup_min_s", protocol.warmup_min_s >= 0, "0 or more"),
+        ("warmup_limit_s", protocol.warmup_limit_s >= protocol.warmup_min_s, "at least warmup_min_s"),
+        ("window_limit_s", protocol.window_limit_s >= protocol.window_s, "at least window_s"),
+        ("trial_limit_s", protocol.trial_limit_s > protocol.window_s, "more than window_s"),
+        ("build_limit_s", protocol.build_limit_s > 0, "more than 0"),
+    )
+    for name, holds, words in checks:
+        if not holds:
+            raise ConfigError(
+                f"{name} is {getattr(protocol, name)}",
+                where=f"protocol.{name}",
+                hint=f"it must be {words}",
+            )
+    return protocol
+
+
+def _only(
+    node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
+    """partition -> the optimizations measured on it; partitions that are not named get all."""
+    only: dict[str, tuple[str, ...]] = {}
+    for partition, names in (node or {}).items():
+        if partition not in partitions:
+            raise ConfigError(
+                f"only names the partition {partition!r}, which is not in this experiment",
+                where=f"only.{partition}",
+                hint=f"partitions are: {', '.join(partitions)}",
+            )
+        if not isinstance(names, list) or not names:
+            raise ConfigError(
+                f"only.{partition} is not a list of optimizations",
+                where=f"only.{partition}",
+                hint=f"write 'only.{partition}=[{next(iter(optimizations))}]'",
+            )
+        for name in names:
+            if name not in optimizations:
+                raise ConfigError(
+                    f"only names the optimization {name!r}, which is not in this experiment",
+                    where=f"only.{partition}",
+                    hint=f"optimizations are: {', '.join(optimizations)}",
+                )
+        only[partition] = tuple(names)
+    return only
+
+
+def _seed(value: Any) -> int:
+    if value is None:
+        return secrets.randbelow(2**31)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ConfigError(
+            f"seed {value!r} is not a whole number", where="seed", hint="say seed=1234, or leave it out"
+        )
+    return value
+
+
+def default_cache_dir() -> str:
+    """Where built artifacts are kept when nothing is said: BENCH_CACHE_DIR, else the user's cache folder."""
+    return os.environ.get("BENCH_CACHE_DIR") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/bench"
+
+
+def _folder(value: Any, key: str) -> Path:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{key} is {value!r}", where=key, hint=f"say {key}=FOLDER")
+    return Path(value).expanduser().absolute()

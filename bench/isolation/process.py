@@ -1,0 +1,72 @@
+"""Tenants as plain processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import pydantic
+
+from bench.contract import Isolation, Process, Slot, plugin
+from bench.isolation import confine
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@plugin
+class Processes(Isolation):
+    """Each tenant is a process in a session of its own. `memory_limit_bytes` limits its private writable memory."""
+
+    memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * 2**20)] | None = None
+
+    def start(self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str]) -> Process:
+        env = {**os.environ, **environment, **slot.env}
+        env.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
+        env[confine.CONDUCTOR_PID] = str(os.getpid())
+        if slot.cpus:
+            env[confine.CPUS] = ",".join(map(str, slot.cpus))
+        if self.memory_limit_bytes:
+            env[confine.MEMORY_LIMIT_BYTES] = str(self.memory_limit_bytes)
+        return ChildProcess([sys.executable, "-m", *arguments], env)
+
+
+class ChildProcess(Process):
+    """A child with three pipes. It leads a session, so that Ctrl-C reaches the conductor alone."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self._popen = subprocess.Popen(
+            command,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        self.pid = self._popen.pid
+
+    def fileno(self) -> tuple[int, int, int]:
+        popen = self._popen
+        assert popen.stdin and popen.stdout and popen.stderr
+        return popen.stdin.fileno(), popen.stdout.fileno(), popen.stderr.fileno()
+
+    def wait(self, timeout_s: float) -> int | None:
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def end(self) -> None:
+        # The group outlives its leader when the tenant has started processes of its own.
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if stream:
+                stream.close()

@@ -1,0 +1,86 @@
+"""A run as a table: one row per cell, nothing left out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import geometric_mean, median
+from typing import Any
+
+from bench.judge.speedup import SpeedUp, speed_up
+from bench.records import Plan, Quality, TrialRecord
+
+
+@dataclass(frozen=True)
+class Row:
+    """One partition x optimization. Throughput is the geometric mean over valid trials, p50 and p99 are the medians
+    over valid trials of each trial's own; None where no trial is valid. `remarks` counts the reasons of the others:
+    reasons that differ only in their numbers count as one, and the first stands for all."""
+
+    partition: str
+    optimization: str
+    tenants: int
+    batch_size: int | None
+    valid: int
+    measured: int
+    planned: int
+    throughput_per_s: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    p99_requests: int
+    speedup: SpeedUp | None
+    quality: Quality | None
+    remarks: tuple[tuple[str, int], ...]
+
+
+def rows(plan: Plan, trials: Sequence[TrialRecord]) -> list[Row]:
+    """The full device first, and of each partition the baseline first; otherwise by name."""
+    cells = {(t.partition, t.optimization) for t in plan.trials}
+    ordered = sorted(cells, key=lambda c: (c[0] != "full", c[0], c[1] != plan.baseline, c[1]))
+    return [_row(plan, trials, partition, optimization) for partition, optimization in ordered]
+
+
+def _row(plan: Plan, trials: Sequence[TrialRecord], partition: str, optimization: str) -> Row:
+    mine = [t for t in trials if (t.partition, t.optimization) == (partition, optimization)]
+    planned = [t for t in plan.trials if (t.partition, t.optimization) == (partition, optimization)]
+    valid = [t for t in mine if t.status == "ok"]
+    latencies = [t.latency_ms for t in valid if t.latency_ms]
+    throughputs = [t.throughput_per_s for t in valid if t.throughput_per_s]
+    return Row(
+        partition=partition,
+        optimization=optimization,
+        tenants=planned[0].tenants,
+        batch_size=mine[0].batch_size if mine else None,
+        valid=len(valid),
+        measured=len(mine),
+        planned=len(planned),
+        throughput_per_s=geometric_mean(throughputs) if throughputs else None,
+        p50_ms=median(latency.p50 for latency in latencies) if latencies else None,
+        p99_ms=median(latency.p99 for latency in latencies) if latencies else None,
+        p99_requests=min((t.requests for t in valid), default=0),
+        speedup=speed_up(trials, partition, optimization, plan.baseline),
+        quality=next((t.quality for t in mine if t.quality), None),
+        remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),
+    )
+
+
+def _remarks(reasons: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    first: dict[str, str] = {}
+    for reason in reasons:
+        first.setdefault(_without_numbers(reason), reason)
+    counts = Counter(_without_numbers(reason) for reason in reasons)
+    return tuple((first[kind], count) for kind, count in counts.most_common())
+
+
+def _without_numbers(reason: str) -> str:
+    return re.sub(r"[-+]?[0-9][0-9.,e]*%?", "#", reason)
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """The row with plain values, for `--json`."""
+    content = asdict(row)
+    content["quality"] = row.quality.model_dump() if row.quality else None
+    content["remarks"] = [{"reason": reason, "trials": count} for reason, count in row.remarks]
+    return content

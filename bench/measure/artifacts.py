@@ -1,0 +1,133 @@
+"""The artifact cache: what builders made, kept by content.
+
+    cache/<kind>-<key>/            kind: model (result of costly passes) or runtime (what a runtime loads, evaluated)
+        artifact.json              written last: build time, size and the length of every file
+        ...                        the files
+
+An artifact is built in `<name>.tmp` under an exclusive lock and renamed into place, so several runs may share a cache
+and one that was killed leaves nothing that looks finished. The key covers everything that the content depends on: the
+workload's identity, passes and runtime with their options and their source files, library versions and the device.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench.errors import StoreError
+
+OUTPUTS = "outputs.npy"
+LABELS = "labels.npy"
+PROBE = "probe.npy"
+RUNTIME = "runtime"
+MANIFEST = "artifact.json"
+
+LIBRARIES = ("torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """`fresh` tells whether this run built it; times are those of the build, whenever it was."""
+
+    folder: Path
+    size_bytes: int
+    times_s: Mapping[str, float]
+    fresh: bool
+
+
+def library_versions() -> dict[str, str]:
+    """Installed versions of what may change an artifact, by distribution, without importing any of it."""
+    versions = {}
+    for name in LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def key_of(content: Mapping[str, Any], *plugins: Any) -> str:
+    """A key over `content` (JSON) and over the source files of the plug-ins' classes."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    for cls in sorted(
+        {type(plugin) for plugin in plugins}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"
+    ):
+        digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
+        digest.update(Path(inspect.getfile(cls)).read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def find(cache: Path, name: str) -> Artifact | None:
+    """The finished artifact of that name; None when there is none, or when a file of it was cut or lost."""
+    folder = cache / name
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        intact = all((folder / file).stat().st_size == size for file, size in manifest["files"].items())
+        if not intact:
+            return None
+        return Artifact(folder, int(manifest["size_bytes"]), dict(manifest["times_s"]), fresh=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@contextmanager
+def locked(cache: Path, name: str) -> Iterator[None]:
+    """Only one process at a time builds an artifact; the others wait and then find it."""
+    try:
+        (cache / "locks").mkdir(parents=True, exist_ok=True)
+        lock = (cache / "locks" / name).open("w")
+    except OSError as error:
+        raise _unwritable(cache, error) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def fresh_folder(cache: Path, name: str) -> Path:
+    """An empty folder to build in; what a killed build left there is removed."""
+    folder = cache / f"{name}.tmp"
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise _unwritable(cache, error) from error
+    return folder
+
+
+def finish(cache: Path, name: str, times_s: Mapping[str, float]) -> Artifact:
+    """Write the manifest and move the built folder into place."""
+    folder = cache / f"{name}.tmp"
+    files = {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    size_bytes = sum(files.values())
+    try:
+        with (folder / MANIFEST).open("w") as manifest:
+            json.dump({"times_s": times_s, "size_bytes": size_bytes, "files": files}, manifest, indent=1)
+            manifest.flush()
+            os.fsync(manifest.fileno())
+        shutil.rmtree(cache / name, ignore_errors=True)
+        folder.rename(cache / name)
+    except OSError as error:
+        raise _unwritable(cache, error) from error
+    return Artifact(cache / name, size_bytes, times_s, fresh=True)
+
+
+def _unwritable(cache: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write the artifact cache: {error.strerror or error}",
+        where=f"cache_dir={cache}",
+        hint="free space there, or say cache_dir=FOLDER or set BENCH_CACHE_DIR",
+    )

@@ -1,0 +1,158 @@
+"""From what the tenants said to a trial's numbers and its gate. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.contract import Protocol
+from bench.measure import clock, gate, steady, summary, wire
+from bench.measure.link import ChildFailed
+from bench.measure.summary import Stamps, Window
+from bench.measure.trial import Answers
+from bench.records import Gate, Latency
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """The numbers of a trial that was measured, whether or not the gate found it valid."""
+
+    stamps: Sequence[Stamps]
+    window: Window
+    throughput_per_s: tuple[float, ...]
+    latency_ms: Latency | None
+    gate: Gate
+    proof: Mapping[str, Any]
+    telemetry: Mapping[str, float]
+    timing_s: Mapping[str, float]
+
+
+def assess(
+    answers: Answers,
+    protocol: Protocol,
+    batch_size: int,
+    expected_precision: str,
+    cores: int,
+    interval_s: float,
+) -> Assessed:
+    """`cores`: of the device; `interval_s`: of telemetry. Raises ChildFailed for stamps that cannot be."""
+    stamps = [_stamps(index, answer["stamps"]) for index, answer in enumerate(answers.measured)]
+    window = summary.common_window(stamps, answers.open_ns)
+    report = answers.ticks.report
+    shares = _host_shares(report, len(answers.slots), cores)
+    evidence = gate.Evidence(
+        warmups=[answer["warmup"] for answer in answers.ready],
+        warmup_limit_s=protocol.warmup_limit_s,
+        requests=window.requests,
+        min_requests=min(protocol.min_requests, gate.FEWEST_REQUESTS),
+        window_medians=[steady.window_medians(latencies.tolist()) for latencies in window.latencies_ns],
+        run_delay_share=_run_delay_share(answers),
+        cores_shared=sum(slot.threads for slot in answers.slots) > cores,
+        foreign_cpu_share=shares["foreign_cpu_share"],
+        steal_share=shares["steal_share"],
+        telemetry_problem=answers.ticks.problem,
+        telemetry_gap_intervals=_gap_intervals(report, interval_s),
+        expected_precision=expected_precision,
+        proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
+        probe_distances=[answer["probe_distance"] for answer in answers.proved],
+    )
+    return Assessed(
+        stamps=stamps,
+        window=window,
+        throughput_per_s=summary.throughput_per_s(window, batch_size),
+        latency_ms=summary.latency(window),
+        gate=gate.judge(evidence),
+        proof=answers.proved[0]["proof"],
+        telemetry=_telemetry(answers, shares, interval_s),
+        timing_s=_timing(answers),
+    )
+
+
+def _stamps(index: int, text: Any) -> Stamps:
+    """A tenant's stamps, checked: a tenant is not trusted to be well."""
+    try:
+        stamps = wire.unpack_stamps(text)
+    except (ValueError, TypeError) as error:
+        raise ChildFailed(f"tenant{index} sent samples that cannot be read: {error}") from error
+    if len(stamps) < 2 or bool((np.diff(stamps) < 0).any()):
+        raise ChildFailed(f"tenant{index} sent {len(stamps)} stamps that are no sequence of requests")
+    return stamps
+
+
+def _run_delay_share(answers: Answers) -> float:
+    """Waiting for a core, per thread, as a share of the time measured; the worst tenant. NaN: not known."""
+    shares = [
+        answer["usage"]["run_delay_s"] / answer["usage"]["wall_s"] / slot.threads
+        for answer, slot in zip(answers.measured, answers.slots, strict=True)
+    ]
+    return max(shares) if not any(math.isnan(share) for share in shares) else math.nan
+
+
+def _host_shares(report: Mapping[str, Any], tenants: int, cores: int) -> dict[str, float]:
+    """Shares of the device's core time while telemetry ticked. NaN: not known."""
+    unknown = {"foreign_cpu_share": math.nan, "steal_share": math.nan, "busy_share": math.nan}
+    if not report or len(report["t_ns"]) < 2:
+        return unknown
+    core_s = cores * clock.seconds(report["t_ns"][-1] - report["t_ns"][0])
+    if core_s <= 0:
+        return unknown
+    busy_s = summary.increase(report, "host", "busy_s")
+    own_s = sum(summary.increase(report, f"tenant{index}", "cpu_s") for index in range(tenants))
+    return {
+        "busy_share": busy_s / core_s,
+        "foreign_cpu_share": max(0.0, (busy_s - own_s) / core_s)
+        if not math.isnan(busy_s - own_s)
+        else math.nan,
+        "steal_share": summary.increase(report, "host", "steal_s") / core_s,
+    }
+
+
+def _gap_intervals(report: Mapping[str, Any], interval_s: float) -> float:
+    if not report or len(report["t_ns"]) < 2:
+        return math.nan
+    return float(np.diff(report["t_ns"]).max()) / clock.NS_PER_S / interval_s
+
+
+def _telemetry(answers: Answers, shares: Mapping[str, float], interval_s: float) -> dict[str, float]:
+    """The numbers that a trial's line carries; what is not known is absent."""
+    report = answers.ticks.report
+    usage = [answer["usage"] for answer in answers.measured]
+    numbers: dict[str, float] = {
+        **shares,
+        "cpu_s": sum(u["cpu_s"] for u in usage),
+        "cores_used": sum(u["cpu_s"] / u["wall_s"] for u in usage),
+        "involuntary_switches": sum(u["involuntary_switches"] for u in usage),
+        "major_faults": sum(u["major_faults"] for u in usage),
+        "peak_rss_bytes": float(max(answer["peak_rss_bytes"] for answer in answers.measured)),
+    }
+    if report:
+        span_s = clock.seconds(report["t_ns"][-1] - report["t_ns"][0])
+        numbers["ticks"] = float(len(report["t_ns"]))
+        numbers["missed_ticks"] = float(report["missed"])
+        numbers["interval_s"] = interval_s
+        numbers["read_s"] = float(np.median(report["read_ns"])) / clock.NS_PER_S
+        numbers["sampler_cpu_share"] = report["cpu_s"] / span_s if span_s > 0 else math.nan
+        numbers["cpu_pressure_share"] = summary.increase(report, "host", "cpu_pressure_s") / span_s
+        energy = [c for c in report["columns"] if c["metric"] == "energy_j"]
+        for found in energy:
+            numbers[f"energy_j_{found['subject']}"] = summary.increase(report, found["subject"], "energy_j")
+    return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}
+
+
+def _timing(answers: Answers) -> dict[str, float]:
+    """Where a trial's time went, seconds. `overhead` is what is neither start, load, warm-up nor window."""
+    load_s = max(answer["load_s"] for answer in answers.loaded)
+    parts = {
+        "start": clock.seconds(answers.loaded_ns - answers.begun_ns) - load_s,
+        "load": load_s,
+        "warmup": max(answer["warmup"]["seconds"] for answer in answers.ready),
+        "window": clock.seconds(answers.end_ns - answers.open_ns),
+    }
+    total_s = clock.seconds(answers.finished_ns - answers.begun_ns)
+    parts["overhead"] = total_s - sum(parts.values())
+    parts["total"] = total_s
+    return {name: round(value, 4) for name, value in parts.items()}

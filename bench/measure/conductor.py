@@ -1,0 +1,188 @@
+"""The conductor: prepares, then measures every planned trial that is not yet done, and stores each at once.
+
+It never imports torch, blocks on pipes while tenants measure, and survives anything that they do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from bench.composition import CONFIG_PATH
+from bench.config import Experiment
+from bench.contract import Slot
+from bench.measure import assess, clock, summary, trial
+from bench.measure.link import ChildFailed
+from bench.measure.prepare import Prepared, prepare, with_quality
+from bench.measure.telemetry import Telemetry
+from bench.records import Plan, PlannedTrial, TrialRecord
+from bench.store import Run
+
+TELEMETRY_INTERVAL_S = 0.1
+CELLS = "cells.json"
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on; the console is one."""
+
+    def preparing(self, name: str, number: int, total: int) -> None: ...
+    def prepared(self, name: str, outcome: Prepared) -> None: ...
+    def started(self, planned: PlannedTrial) -> None: ...
+    def finished(self, record: TrialRecord) -> None: ...
+
+
+class Conductor:
+    """One run of one experiment."""
+
+    def __init__(self, experiment: Experiment, plan: Plan, run: Run, watcher: Watcher) -> None:
+        self._experiment = experiment
+        self._plan = plan
+        self._run = run
+        self._watcher = watcher
+        self._environment = _environment(experiment)
+        self._slots: dict[str, tuple[Slot, ...]] = {}
+
+    def conduct(self) -> None:
+        """Measure what is not yet done. Interrupted at any point, the run can be resumed."""
+        done = {record.id for record in self._run.trials()}
+        left = [planned for planned in self._plan.trials if planned.id not in done]
+        if not left:
+            return
+        sizes = self._batch_sizes()
+        prepared = self._prepare(sizes)
+        sources = self._feasible_sources()
+        interval_s = TELEMETRY_INTERVAL_S
+        with Telemetry(self._experiment.isolation, sources, interval_s, self._environment) as telemetry:
+            for planned in left:
+                self._watcher.started(planned)
+                size = sizes[planned.partition, planned.optimization]
+                record = self._measure(planned, prepared[planned.optimization, size], telemetry)
+                self._run.append_trial(record)
+                self._watcher.finished(record)
+
+    # --- before the blocks ---
+
+    def _batch_sizes(self) -> dict[tuple[str, str], int]:
+        """The batch size of each cell: the scenario's, or the best of its candidates, searched once per run."""
+        candidates = self._experiment.scenario.batch_sizes()
+        cells = sorted({(planned.partition, planned.optimization) for planned in self._plan.trials})
+        if len(candidates) == 1:
+            return dict.fromkeys(cells, candidates[0])
+        stored = self._run.read_json(CELLS) or {}
+        found: dict[tuple[str, str], int] = {}
+        for partition, optimization in cells:
+            known = stored.get(f"{partition}/{optimization}")
+            if known is None:
+                known = self._search(partition, optimization, candidates)
+                stored[f"{partition}/{optimization}"] = known
+                self._run.write_json(CELLS, stored)
+            found[partition, optimization] = int(known["batch_size"])
+        return found
+
+    def _search(self, partition: str, optimization: str, candidates: tuple[int, ...]) -> dict[str, Any]:
+        """Measure all candidates, smallest first. A cell that fails here fails again, and is recorded, in its trials."""
+        experiment = self._experiment
+        specific = experiment.optimizations[optimization].runtime.batch_specific
+        throughput: dict[int, float] = {}
+        groups = [(size,) for size in candidates] if specific else [candidates]
+        for number, group in enumerate(groups, start=1):
+            self._watcher.preparing(f"best batch of {optimization} on {partition}", number, len(groups))
+            prepared = prepare(experiment, optimization, group[0], self._environment)
+            if prepared.failure:
+                break
+            try:
+                with experiment.partitions[partition].applied(experiment.device) as slots:
+                    seed = experiment.seed % 2**31
+                    throughput |= trial.search(experiment, slots, prepared, group, self._environment, seed)
+            except ChildFailed:
+                break
+        best = max(throughput, key=lambda size: throughput[size]) if throughput else candidates[0]
+        return {"batch_size": best, "throughput_per_s": {str(k): v for k, v in throughput.items()}}
+
+    def _prepare(self, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, int], Prepared]:
+        """Artifacts by optimization and batch size, with their quality against the baseline."""
+        baseline = self._plan.baseline
+        wanted = sorted(
+            {(name, size) for (_, name), size in sizes.items()}, key=lambda key: (key[0] != baseline, key)
+        )
+        prepared: dict[tuple[str, int], Prepared] = {}
+        for number, (name, size) in enumerate(wanted, start=1):
+            self._watcher.preparing(name, number, len(wanted))
+            prepared[name, size] = prepare(self._experiment, name, size, self._environment)
+            self._watcher.prepared(name, prepared[name, size])
+        reference = next(item for (name, _), item in prepared.items() if name == baseline)
+        return {key: with_quality(item, reference, baseline) for key, item in prepared.items()}
+
+    def _feasible_sources(self) -> dict[str, Any]:
+        experiment = self._experiment
+        return {
+            name: experiment.config["telemetry"][name]
+            for name, source in experiment.telemetry.items()
+            if source.infeasible(experiment.device) is None
+        }
+
+    # --- the blocks ---
+
+    def _measure(self, planned: PlannedTrial, prepared: Prepared, telemetry: Telemetry) -> TrialRecord:
+        """One trial, whatever becomes of it."""
+        experiment = self._experiment
+        common = {
+            **planned.model_dump(),
+            "device": self._plan.device,
+            "device_kind": self._plan.device_kind,
+            "rehearsal": self._plan.rehearsal,
+            "batch_size": prepared.task.batch_size,
+            "started_at": clock.utc_now(),
+            "artifact": prepared.summary(),
+        }
+        if prepared.failure:
+            return TrialRecord(**common, status="failed", reason=prepared.failure)
+        optimization = experiment.optimizations[planned.optimization]
+        try:
+            with experiment.partitions[planned.partition].applied(experiment.device) as slots:
+                answers = trial.converse(
+                    experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned)
+                )
+            found = assess.assess(
+                answers,
+                experiment.protocol,
+                prepared.task.batch_size,
+                optimization.expects,
+                len(experiment.device.cpus),
+                telemetry.interval_s,
+            )
+        except ChildFailed as error:
+            return TrialRecord(**common, status="failed", reason=error.reason)
+        self._run.write_samples(planned.id, summary.samples_columns(found.stamps, found.window))
+        if answers.ticks.report:
+            self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))
+        return TrialRecord(
+            **common,
+            status="ok" if found.gate.valid else "invalid",
+            reason="; ".join(found.gate.reasons) or None,
+            throughput_per_s=sum(found.throughput_per_s),
+            tenant_throughput_per_s=found.throughput_per_s,
+            requests=sum(found.window.requests),
+            window_s=found.window.seconds,
+            latency_ms=found.latency_ms,
+            quality=prepared.quality,
+            proof=dict(found.proof),
+            timing_s=dict(found.timing_s),
+            telemetry=dict(found.telemetry),
+            gate=found.gate,
+        )
+
+    def _seed_of(self, planned: PlannedTrial) -> int:
+        """The same inputs for all cells of a block, others in each block."""
+        return (self._experiment.seed + 100_003 * planned.block) % 2**31
+
+
+def _environment(experiment: Experiment) -> dict[str, str]:
+    """What children need to find the same plug-ins."""
+    folders = [str(folder) for folder in experiment.config_folders]
+    paths = [*folders, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {CONFIG_PATH: os.pathsep.join(folders)}
+    if paths:
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment

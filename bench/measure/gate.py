@@ -1,0 +1,134 @@
+"""The gate: is a trial valid? It judges by cause, never by the value that was measured.
+
+Each check gives a reason in words or nothing. What cannot be known on this machine (NaN) is not held against a trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.measure import probe, steady
+from bench.records import Gate
+
+RUN_DELAY_LIMIT = 0.05
+"""Share of the window that a thread may wait for a core where cores are not shared by design."""
+FOREIGN_CPU_LIMIT = 0.10
+"""Cores' worth of CPU time, per core of the device, that processes other than the tenants may use."""
+STEAL_LIMIT = 0.02
+"""Share of the window's core time that a hypervisor may take away."""
+FEWEST_REQUESTS = 10
+"""Fewer requests than this (or than the protocol asks for, if that is less) are no distribution."""
+TELEMETRY_GAP_LIMIT = 5.0
+"""Longest gap between two telemetry ticks, in intervals."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate looks at. Shares are of the window; NaN is unknown."""
+
+    warmups: Sequence[Mapping[str, Any]]
+    warmup_limit_s: float
+    requests: Sequence[int]
+    min_requests: int
+    window_medians: Sequence[Sequence[float]]
+    run_delay_share: float
+    cores_shared: bool
+    foreign_cpu_share: float
+    steal_share: float
+    telemetry_problem: str | None
+    telemetry_gap_intervals: float
+    expected_precision: str
+    proved_precisions: Sequence[str]
+    probe_distances: Sequence[float | None]
+
+
+def judge(evidence: Evidence) -> Gate:
+    reasons = [reason for check in CHECKS if (reason := check(evidence))]
+    return Gate(valid=not reasons, reasons=tuple(reasons), checks=_numbers(evidence))
+
+
+def _warm(e: Evidence) -> str | None:
+    for warmup in e.warmups:
+        if not warmup["steady"]:
+            change = warmup["drift"]
+            seen = (
+                f"still {change:+.1%} between halves" if math.isfinite(change) else "too few requests to tell"
+            )
+            return f"not steady within {e.warmup_limit_s:g} s of warm-up: {seen}"
+    return None
+
+
+def _enough(e: Evidence) -> str | None:
+    least = min(e.requests)
+    if least >= e.min_requests:
+        return None
+    return f"only {least} requests in the common window, {e.min_requests} needed"
+
+
+def _steady_window(e: Evidence) -> str | None:
+    for medians in e.window_medians:
+        if medians and not steady.is_steady(medians, steady.WINDOW_TOLERANCE):
+            return (
+                f"not steady: {steady.drift(medians)[0]:+.1%} from the first half of the window to the second"
+            )
+    return None
+
+
+def _starved(e: Evidence) -> str | None:
+    if e.cores_shared or not e.run_delay_share > RUN_DELAY_LIMIT:
+        return None
+    return f"waited for a core {e.run_delay_share:.0%} of the window: something else ran there"
+
+
+def _foreign(e: Evidence) -> str | None:
+    if not e.foreign_cpu_share > FOREIGN_CPU_LIMIT:
+        return None
+    return f"other processes used {e.foreign_cpu_share:.0%} of the device's cores"
+
+
+def _stolen(e: Evidence) -> str | None:
+    if not e.steal_share > STEAL_LIMIT:
+        return None
+    return f"the hypervisor took {e.steal_share:.0%} of the core time"
+
+
+def _telemetry(e: Evidence) -> str | None:
+    if e.telemetry_problem:
+        return f"telemetry lost: {e.telemetry_problem}"
+    if e.telemetry_gap_intervals > TELEMETRY_GAP_LIMIT:
+        return f"telemetry lost: a gap of {e.telemetry_gap_intervals:.0f} intervals"
+    return None
+
+
+def _precision(e: Evidence) -> str | None:
+    for proved in e.proved_precisions:
+        if proved != e.expected_precision:
+            return f"wrong precision executed: {proved}, not {e.expected_precision}"
+    return None
+
+
+def _same_model(e: Evidence) -> str | None:
+    worst = max((d for d in e.probe_distances if d is not None), default=0.0)
+    if worst <= probe.LIMIT:
+        return None
+    return f"its outputs are not those of the model whose quality was judged (relative distance {worst:.3g})"
+
+
+CHECKS = (_warm, _enough, _steady_window, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)
+
+
+def _numbers(e: Evidence) -> dict[str, Any]:
+    """The finite numbers behind the decision, for the record."""
+    numbers = {
+        "run_delay_share": e.run_delay_share,
+        "foreign_cpu_share": e.foreign_cpu_share,
+        "steal_share": e.steal_share,
+        "telemetry_gap_intervals": e.telemetry_gap_intervals,
+        "warmup_s": max(w["seconds"] for w in e.warmups),
+        "window_drift": max((abs(steady.drift(m)[0]) for m in e.window_medians if m), default=math.nan),
+        "probe_distance": max((d for d in e.probe_distances if d is not None), default=math.nan),
+    }
+    return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,146 @@
+"""Before the first block: build what each optimization needs, once, and judge its quality."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.config import Experiment
+from bench.contract import Optimization, Slot
+from bench.errors import InputError
+from bench.measure import artifacts, clock, quality
+from bench.measure.artifacts import Artifact
+from bench.measure.link import ChildFailed, Link, await_events
+from bench.measure.task import Task
+from bench.records import Quality
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a tenant of this optimization loads. `failure` says why there is nothing to load."""
+
+    task: Task
+    artifact: Artifact | None = None
+    quality: Quality | None = None
+    failure: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """For the record of each trial."""
+        if self.artifact is None:
+            return {}
+        return {
+            "id": self.artifact.folder.name,
+            "size_bytes": self.artifact.size_bytes,
+            **{name: round(value, 3) for name, value in self.artifact.times_s.items()},
+        }
+
+
+def prepare(experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]) -> Prepared:
+    """Find or build the artifact of one optimization. A model that the user gave and that is bad is an InputError; a
+    build that fails is recorded, and the run goes on without that optimization."""
+    return _Preparation(experiment, name, batch_size, environment).run()
+
+
+def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared:
+    """The same with its quality against the baseline's artifact, where both exist."""
+    if item.artifact is None or reference.artifact is None:
+        return item
+    found = quality.compare(item.artifact.folder, reference.artifact.folder, baseline)
+    return dataclasses.replace(item, quality=found)
+
+
+class _Preparation:
+    def __init__(
+        self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]
+    ) -> None:
+        self._experiment = experiment
+        self._name = name
+        self._batch_size = batch_size
+        self._environment = environment
+        self._optimization: Optimization = experiment.optimizations[name]
+        self._cache = experiment.cache_dir
+        self._task = Task(
+            workload=experiment.config["workload"],
+            optimization=experiment.config["optimizations"][name],
+            prepared_folder=None,
+            runtime_folder="",
+            batch_size=batch_size,
+        )
+
+    def run(self) -> Prepared:
+        try:
+            model = self._model()
+            artifact = self._runtime(model)
+        except ChildFailed as error:
+            return Prepared(self._task, failure=f"could not be built: {error.reason}")
+        task = dataclasses.replace(
+            self._task,
+            prepared_folder=str(model.folder) if model else None,
+            runtime_folder=str(artifact.folder / artifacts.RUNTIME),
+        )
+        return Prepared(task, artifact)
+
+    def _model(self) -> Artifact | None:
+        """The stored result of the costly passes; several optimizations may share it."""
+        passes = tuple(part for part in self._optimization.passes if part.prepared)
+        if not passes:
+            return None
+        nodes = self._experiment.config["optimizations"][self._name]["passes"][: len(passes)]
+        key = self._key({"passes": nodes}, *passes)
+        return self._find_or_build(f"model-{key}", self._task, "prepare")
+
+    def _runtime(self, model: Artifact | None) -> Artifact:
+        """What the runtime loads, with its outputs on the evaluation items."""
+        optimization = self._optimization
+        content = {
+            "optimization": self._experiment.config["optimizations"][self._name],
+            "batch_size": self._batch_size if optimization.runtime.batch_specific else None,
+            "model": model.folder.name if model else None,
+        }
+        name = f"runtime-{self._key(content, *optimization.passes, optimization.runtime)}"
+        task = dataclasses.replace(
+            self._task,
+            prepared_folder=str(model.folder) if model else None,
+            runtime_folder=str(self._cache / f"{name}.tmp" / artifacts.RUNTIME),
+        )
+        return self._find_or_build(name, task, "build")
+
+    def _key(self, content: Mapping[str, Any], *plugins: Any) -> str:
+        workload = self._experiment.workload
+        shared = {
+            "workload": workload.identity(),
+            "device": self._experiment.device.name,
+            "libraries": artifacts.library_versions(),
+        }
+        return artifacts.key_of({**shared, **content}, workload, *plugins)
+
+    def _find_or_build(self, name: str, task: Task, do: str) -> Artifact:
+        if found := artifacts.find(self._cache, name):
+            return found
+        with artifacts.locked(self._cache, name):
+            if found := artifacts.find(self._cache, name):
+                return found
+            folder = artifacts.fresh_folder(self._cache, name)
+            times_s = self._in_builder(task, do, folder)
+            return artifacts.finish(self._cache, name, times_s)
+
+    def _in_builder(self, task: Task, do: str, folder: Path) -> dict[str, float]:
+        slot = Slot(index=0, threads=len(self._experiment.device.cpus))
+        process = self._experiment.isolation.start(["bench.measure.builder"], slot, self._environment)
+        link = Link(process, f"the builder of {self._name}")
+        limit_s = self._experiment.protocol.build_limit_s
+        try:
+            link.send(do=do, task=task.to_json(), folder=str(folder), slot=dataclasses.asdict(slot))
+            built = await_events([link], "built", clock.now_ns() + int(limit_s * clock.NS_PER_S))[0]
+        except ChildFailed as error:
+            if error.told.get("hint"):  # it found what the user gave to be bad, and says so itself
+                raise InputError(
+                    error.told["what"], where=error.told["where"], hint=error.told["hint"]
+                ) from error
+            raise
+        finally:
+            link.end()
+        return {key: float(value) for key, value in built.items() if key.endswith("_s")}

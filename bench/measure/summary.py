@@ -1,0 +1,107 @@
+"""From stamps and ticks to the numbers of one trial. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.records import Latency
+
+Stamps = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time in which all tenants were measuring, and what each did in it."""
+
+    start_ns: int
+    end_ns: int
+    latencies_ns: tuple[npt.NDArray[np.int64], ...]
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def requests(self) -> tuple[int, ...]:
+        return tuple(len(latencies) for latencies in self.latencies_ns)
+
+
+def common_window(tenants: Sequence[Stamps], from_ns: int) -> Window:
+    """From `from_ns` (or the latest start after it) to the earliest end. Stamps are as `loop.record` wrote them."""
+    starts = [
+        int(stamps[np.searchsorted(stamps[:-1], from_ns)]) if len(stamps) > 1 else from_ns
+        for stamps in tenants
+    ]
+    start_ns = max(starts)
+    end_ns = max(start_ns, min(int(stamps[-1]) for stamps in tenants))
+    return Window(start_ns, end_ns, tuple(_inside(stamps, start_ns, end_ns) for stamps in tenants))
+
+
+def _inside(stamps: Stamps, start_ns: int, end_ns: int) -> npt.NDArray[np.int64]:
+    inside = (stamps[:-1] >= start_ns) & (stamps[1:] <= end_ns)
+    return np.diff(stamps)[inside]
+
+
+def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
+    """Items per second of each tenant: its requests over the time that those requests took.
+
+    A window cuts through a tenant's first and last request; dividing whole requests by the whole window would lose
+    up to one request per tenant, which is a lot for slow models."""
+    return tuple(
+        batch_size * len(latencies) / (float(latencies.sum()) / 1e9) if len(latencies) else 0.0
+        for latencies in window.latencies_ns
+    )
+
+
+def latency(window: Window) -> Latency | None:
+    """Milliseconds per request over all tenants."""
+    pooled = np.concatenate(window.latencies_ns) / 1e6
+    if not len(pooled):
+        return None
+    p50, p90, p95, p99 = np.quantile(pooled, (0.5, 0.9, 0.95, 0.99))
+    return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=pooled.mean())
+
+
+def column(report: dict[str, Any], subject: str, metric: str) -> list[float]:
+    """Values of one telemetry column; empty when it is absent."""
+    for found in report["columns"]:
+        if found["subject"] == subject and found["metric"] == metric:
+            return [value for value in found["values"] if value is not None]
+    return []
+
+
+def increase(report: dict[str, Any], subject: str, metric: str) -> float:
+    """How much a running total grew from the first tick to the last; NaN when it is absent."""
+    values = column(report, subject, metric)
+    return values[-1] - values[0] if len(values) > 1 else math.nan
+
+
+def telemetry_columns(report: dict[str, Any]) -> dict[str, Any]:
+    """The ticks in long form: t_ns, subject, metric, value; absent readings are left out."""
+    times = report["t_ns"]
+    rows = [
+        (t_ns, found["subject"], found["metric"], float(value))
+        for found in report["columns"]
+        for t_ns, value in zip(times, found["values"], strict=True)
+        if value is not None
+    ]
+    names = ("t_ns", "subject", "metric", "value")
+    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
+
+
+def samples_columns(tenants: Sequence[Stamps], window: Window) -> dict[str, npt.NDArray[Any]]:
+    """Stamps of all tenants as columns: tenant, end of the request, its latency, whether it counts.
+
+    A request counts when it began and ended inside `window`, the time in which all tenants were measuring.
+    """
+    tenant = [np.full(len(stamps) - 1, index, dtype=np.int16) for index, stamps in enumerate(tenants)]
+    ends = np.concatenate([stamps[1:] for stamps in tenants])
+    latencies = np.concatenate([np.diff(stamps) for stamps in tenants])
+    counted = (ends - latencies >= window.start_ns) & (ends <= window.end_ns)
+    return {"tenant": np.concatenate(tenant), "end_ns": ends, "latency_ns": latencies, "counted": counted}

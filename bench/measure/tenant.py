@@ -1,0 +1,129 @@
+"""A tenant: loads one model, warms up, waits for the others, measures, proves what ran. `python -m bench.measure.tenant`
+
+It speaks JSON lines (`wire.py`). Nothing heavy is imported before the process has confined itself.
+"""
+
+from __future__ import annotations
+
+from bench.isolation.confine import confine_from_environment
+
+if __name__ == "__main__":
+    confine_from_environment()
+
+import gc
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.contract import Loaded, Slot
+from bench.measure import clock, loop, steady, wire
+from bench.measure.probe import distance
+from bench.measure.task import OpenTask, Task
+
+INPUTS = 4
+"""Different requests that take turns, so that no cache or branch predictor learns a single one."""
+
+Calls = Sequence[Callable[[], Any]]
+
+
+def main() -> None:
+    channel = wire.Channel()
+    try:
+        request = channel.receive()
+        if request is not None:
+            _serve(channel, request)
+    except BaseException as error:
+        traceback.print_exc()
+        sys.stderr.flush()
+        channel.send("failed", what=f"{type(error).__name__}: {error}"[:500])
+        raise SystemExit(1) from error
+
+
+def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
+    started_ns = clock.now_ns()
+    opened = Task(**request["task"]).open()
+    slot = Slot(**request["slot"])
+    with opened.load(slot) as loaded:
+        channel.send("loaded", load_s=clock.seconds(clock.now_ns() - started_ns))
+        if request["do"] == "search":
+            _search(channel, request, opened, loaded)
+        else:
+            _measure(channel, request, opened, loaded)
+
+
+def _bind(opened: OpenTask, loaded: Loaded, batch_size: int, seed: int) -> Calls:
+    return [loaded.bind(opened.workload.inputs(batch_size, seed=seed + index)) for index in range(INPUTS)]
+
+
+def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
+    """Items per second at each candidate batch size, one after the other."""
+    protocol = request["protocol"]
+    found = {}
+    for batch_size in request["candidates"]:
+        calls = _bind(opened, loaded, batch_size, request["seed"])
+        warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+        window_ns = int(max(protocol["window_s"] * clock.NS_PER_S, 3 * warm.request_ns))
+        stamps = loop.stamps_for(window_ns, warm.request_ns)
+        count = loop.record(calls, stamps, clock.now_ns() + window_ns)
+        elapsed_s = clock.seconds(stamps[count - 1] - stamps[0])
+        found[str(batch_size)] = batch_size * (count - 1) / elapsed_s
+    channel.send("searched", throughput_per_s=found)
+
+
+def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
+    protocol = request["protocol"]
+    calls = _bind(opened, loaded, opened.task.batch_size, request["seed"])
+    warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+    channel.send("ready", warmup=vars(warm), t_ns=clock.now_ns())
+    go = channel.receive()
+    if go is None:
+        return
+    stamps = loop.stamps_for(go["end_ns"] - go["start_ns"], warm.request_ns)
+    gc.collect()
+    gc.disable()  # a collection inside the window would be a pause that the model did not cause
+    clock.sleep_until(go["start_ns"])
+    before = _usage()
+    count = loop.record(calls, stamps, go["end_ns"])
+    after = _usage()
+    gc.enable()
+    usage = {name: after[name] - before[name] for name in before}
+    channel.send(
+        "measured",
+        stamps=wire.pack_stamps(stamps, count),
+        usage=usage,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+    probe_inputs = opened.probe_inputs()
+    probe = distance(loaded.outputs(loaded.bind(probe_inputs)()), go["probe"]) if go["probe"] else None
+    channel.send("proved", proof=vars(loaded.prove(probe_inputs)), probe_distance=probe)
+
+
+def _usage() -> dict[str, float]:
+    """What this process has used so far; all threads. `run_delay_s` is time spent runnable without a core."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "wall_s": clock.seconds(clock.now_ns()),
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "involuntary_switches": float(used.ru_nivcsw),
+        "major_faults": float(used.ru_majflt),
+        "run_delay_s": _run_delay_s(),
+    }
+
+
+def _run_delay_s() -> float:
+    """Linux: the second field of each thread's schedstat. Elsewhere not a number: unknown, not zero."""
+    total_ns = 0
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            total_ns += int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return float("nan")
+    return clock.seconds(total_ns)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""One trial's conversation: start tenants, let them load and warm up, let all measure in the same window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Experiment
+from bench.contract import Slot
+from bench.measure import artifacts, clock
+from bench.measure.link import Link, await_events
+from bench.measure.prepare import Prepared
+from bench.measure.telemetry import Telemetry, Ticks
+
+SETTLE_S = 0.03
+"""After the barrier all tenants run this long before the window opens: the pause at the barrier cools caches, and a
+neighbour's load has to be felt."""
+LEAD_S = 0.004
+"""From the decision to start until the start, so that the word has reached every tenant."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the tenants said, one entry per tenant in the order of the slots, and when (ns of the shared clock)."""
+
+    slots: tuple[Slot, ...]
+    loaded: Sequence[Mapping[str, Any]]
+    ready: Sequence[Mapping[str, Any]]
+    measured: Sequence[Mapping[str, Any]]
+    proved: Sequence[Mapping[str, Any]]
+    ticks: Ticks
+    begun_ns: int
+    loaded_ns: int
+    open_ns: int
+    end_ns: int
+    finished_ns: int
+
+
+def converse(
+    experiment: Experiment,
+    slots: tuple[Slot, ...],
+    prepared: Prepared,
+    telemetry: Telemetry,
+    environment: Mapping[str, str],
+    seed: int,
+) -> Answers:
+    """Measure one trial. Raises ChildFailed when a tenant dies, hangs or speaks nonsense; all are ended then."""
+    begun_ns = clock.now_ns()
+    protocol = experiment.protocol
+    deadline_ns = begun_ns + int(protocol.trial_limit_s * clock.NS_PER_S)
+    with _tenants(experiment, slots, environment) as links:
+        _request(links, "measure", experiment, slots, prepared, seed)
+        loaded = await_events(links, "loaded", deadline_ns)
+        loaded_ns = clock.now_ns()
+        ready = await_events(links, "ready", deadline_ns)
+        with telemetry.trial({link.name: link.process.pid for link in links}) as ticks:
+            open_ns, end_ns = _go(links, experiment, prepared, ready)
+            measured = await_events(links, "measured", deadline_ns)
+        proved = await_events(links, "proved", deadline_ns)
+    return Answers(
+        slots, loaded, ready, measured, proved, ticks, begun_ns, loaded_ns, open_ns, end_ns, clock.now_ns()
+    )
+
+
+def search(
+    experiment: Experiment,
+    slots: tuple[Slot, ...],
+    prepared: Prepared,
+    candidates: Sequence[int],
+    environment: Mapping[str, str],
+    seed: int,
+) -> dict[int, float]:
+    """Items per second at each candidate batch size, summed over tenants that run side by side."""
+    protocol = experiment.protocol
+    deadline_ns = clock.now_ns() + int(protocol.trial_limit_s * len(candidates) * clock.NS_PER_S)
+    with _tenants(experiment, slots, environment) as links:
+        _request(links, "search", experiment, slots, prepared, seed, candidates=list(candidates))
+        answers = await_events(links, "searched", deadline_ns)
+    return {size: sum(answer["throughput_per_s"][str(size)] for answer in answers) for size in candidates}
+
+
+@contextmanager
+def _tenants(
+    experiment: Experiment, slots: tuple[Slot, ...], environment: Mapping[str, str]
+) -> Iterator[list[Link]]:
+    """Running tenants, all of them ended when the context ends."""
+    links: list[Link] = []
+    try:
+        for slot in slots:
+            process = experiment.isolation.start(["bench.measure.tenant"], slot, environment)
+            links.append(Link(process, f"tenant{slot.index}"))
+        yield links
+    finally:
+        for link in links:
+            link.end()
+
+
+def _request(
+    links: Sequence[Link],
+    do: str,
+    experiment: Experiment,
+    slots: tuple[Slot, ...],
+    prepared: Prepared,
+    seed: int,
+    **more: Any,
+) -> None:
+    for link, slot in zip(links, slots, strict=True):
+        link.send(
+            do=do,
+            task=prepared.task.to_json(),
+            slot=dataclasses.asdict(slot),
+            protocol=dataclasses.asdict(experiment.protocol),
+            seed=seed + 1000 * slot.index,
+            **more,
+        )
+
+
+def _go(
+    links: Sequence[Link], experiment: Experiment, prepared: Prepared, ready: Sequence[Mapping[str, Any]]
+) -> tuple[int, int]:
+    """Tell all tenants to measure in the same window; (when it opens, when it ends) in ns.
+
+    The window is prolonged until the slowest tenant may have answered `min_requests`, up to its limit."""
+    protocol = experiment.protocol
+    slowest_ns = max(answer["warmup"]["request_ns"] for answer in ready)
+    wanted_s = max(protocol.window_s, protocol.min_requests * slowest_ns / clock.NS_PER_S)
+    window_s = min(wanted_s, protocol.window_limit_s)
+    start_ns = clock.now_ns() + int(LEAD_S * clock.NS_PER_S)
+    open_ns = start_ns + int(SETTLE_S * clock.NS_PER_S)
+    end_ns = open_ns + int(window_s * clock.NS_PER_S)
+    for link in links:
+        link.send(start_ns=start_ns, end_ns=end_ns, probe=_probe_path(prepared))
+    return open_ns, end_ns
+
+
+def _probe_path(prepared: Prepared) -> str | None:
+    """Where the outputs of the judged model on the probe items are stored; None where outputs have no meaning."""
+    if prepared.artifact is None:
+        return None
+    path = prepared.artifact.folder / artifacts.PROBE
+    return str(path) if path.exists() else None

@@ -1,0 +1,113 @@
+"""From an experiment to its plan: which cells can run here, and every trial in its order."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from bench.config import Experiment
+from bench.errors import ConfigError, InfeasibleHere
+from bench.plan.blocks import ordered_blocks
+from bench.records import Estimate, Infeasible, Plan, PlannedTrial
+
+TENANT_START_S = 2.0
+"""Typical time to start a tenant and load a model: interpreter, torch, weights."""
+
+ALL = "*"
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Plan an experiment. Pure: nothing is started, no device is touched."""
+    infeasible = list(_infeasible(experiment))
+    cells = _cells(experiment, infeasible)
+    if not any(cells.values()):
+        raise InfeasibleHere(
+            "nothing of this experiment can run here: " + "; ".join(item.reason for item in infeasible),
+            where=f"workload={experiment.workload_name} on {experiment.device.name}",
+            hint="`bench plan` lists what is infeasible and why; `bench doctor` tells what this machine has",
+        )
+    _check_baseline(experiment, cells)
+    trials = tuple(_trials(experiment, cells))
+    protocol = experiment.protocol
+    per_trial_s = TENANT_START_S + 2 * protocol.warmup_min_s + protocol.window_s
+    used = {optimization for optimizations in cells.values() for optimization in optimizations}
+    return Plan(
+        workload=experiment.workload_name,
+        scenario=experiment.scenario_name,
+        device=experiment.device.name,
+        device_kind=experiment.device.kind,
+        rehearsal=experiment.device.rehearsal,
+        protocol=experiment.protocol_name,
+        baseline=experiment.baseline,
+        seed=experiment.seed,
+        blocks=protocol.blocks,
+        trials=trials,
+        infeasible=tuple(infeasible),
+        estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
+    )
+
+
+def _infeasible(experiment: Experiment) -> list[Infeasible]:
+    device = experiment.device
+    found: list[Infeasible] = []
+    if reason := experiment.workload.infeasible(device):
+        found.append(Infeasible(partition=ALL, optimization=ALL, reason=reason))
+    for name, partition in experiment.partitions.items():
+        if reason := partition.infeasible(device):
+            found.append(Infeasible(partition=name, optimization=ALL, reason=reason))
+    for name, optimization in experiment.optimizations.items():
+        if reason := optimization.infeasible(experiment.workload, device):
+            found.append(Infeasible(partition=ALL, optimization=name, reason=reason))
+    return found
+
+
+def _cells(experiment: Experiment, infeasible: list[Infeasible]) -> dict[str, list[str]]:
+    """Partition -> the optimizations that are measured on it; partitions with none are left out."""
+    out_partitions = {item.partition for item in infeasible if item.optimization == ALL}
+    out_optimizations = {item.optimization for item in infeasible if item.partition == ALL}
+    if ALL in out_partitions:
+        return {}
+    cells: dict[str, list[str]] = {}
+    for partition in experiment.partitions:
+        chosen = experiment.only.get(partition, tuple(experiment.optimizations))
+        names = [
+            name for name in experiment.optimizations if name in chosen and name not in out_optimizations
+        ]
+        if names and partition not in out_partitions:
+            cells[partition] = names
+    return cells
+
+
+def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None:
+    """Without its baseline a partition has numbers but no answer, so that is a mistake to be told at once."""
+    baseline = experiment.baseline
+    lacking = [partition for partition, names in cells.items() if baseline not in names]
+    if not lacking:
+        return
+    feasible = sorted(set.intersection(*(set(names) for names in cells.values())))
+    raise ConfigError(
+        f"the baseline {baseline!r} is not measured on {', '.join(lacking)}",
+        where=f"baseline={baseline}",
+        hint=f"add {baseline} to optimizations=[...] (and to only.<partition>), or say baseline="
+        + (" or ".join(feasible) if feasible else "..."),
+    )
+
+
+def _trials(experiment: Experiment, cells: dict[str, list[str]]) -> list[PlannedTrial]:
+    tenants = {name: len(experiment.partitions[name].slots(experiment.device)) for name in cells}
+    trials: list[PlannedTrial] = []
+    blocks = islice(ordered_blocks(cells, experiment.seed), experiment.protocol.blocks)
+    for block, order in enumerate(blocks, start=1):
+        for position, (partition, optimization) in enumerate(order, start=1):
+            trials.append(
+                PlannedTrial(
+                    id=f"{block:03d}-{position:02d}-{partition}-{optimization}",
+                    block=block,
+                    position=position,
+                    workload=experiment.workload_name,
+                    scenario=experiment.scenario_name,
+                    partition=partition,
+                    optimization=optimization,
+                    tenants=tenants[partition],
+                )
+            )
+    return trials

@@ -1,0 +1,41 @@
+"""`bench list`: every group's options, each with the sentence that its yaml begins with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.composition import GROUPS, hydra_ready, options, user_folders
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def run(config_dirs: Sequence[str], as_json: bool) -> int:
+    folders = user_folders(config_dirs)
+    with hydra_ready(folders):
+        found = {group: options(group) for group in GROUPS}
+    if as_json:
+        json.dump(found, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    for group, names in found.items():
+        sys.stdout.write(f"{group}\n")
+        for name in names:
+            sys.stdout.write(f"  {name:20} {_sentence((*folders, CONFIGS), group, name)}".rstrip() + "\n")
+    return 0
+
+
+def _sentence(folders: Sequence[Path], group: str, name: str) -> str:
+    """The leading comment of the yaml that Hydra would take."""
+    for folder in folders:
+        path = folder / group / f"{name}.yaml"
+        if path.is_file():
+            lines = []
+            for line in path.read_text().splitlines():
+                if not line.startswith("#"):
+                    break
+                lines.append(line.lstrip("# ").rstrip())
+            return " ".join(lines)
+    return ""

@@ -1,0 +1,52 @@
+"""`bench plan`: what would run, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+
+from bench.config import load_experiments
+from bench.plan.planner import make_plan
+from bench.records import Plan
+from bench.report.console import duration
+
+
+def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, config: bool) -> int:
+    experiments = load_experiments(overrides, config_dirs)
+    if config:
+        json.dump([experiment.config for experiment in experiments], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    plans = [make_plan(experiment) for experiment in experiments]
+    if as_json:
+        content = [plan.model_dump() for plan in plans]
+        json.dump(content[0] if len(content) == 1 else content, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return 0
+    sys.stdout.write("\n\n".join(text(plan) for plan in plans) + "\n")
+    return 0
+
+
+def text(plan: Plan) -> str:
+    """A plan for people: the trials of each block in their order."""
+    lines = [
+        f"{plan.workload}, {plan.scenario} on {plan.device}" + (" (rehearsal)" if plan.rehearsal else ""),
+        f"protocol {plan.protocol}: {plan.blocks} blocks, {len(plan.trials)} trials, baseline {plan.baseline}, "
+        f"seed {plan.seed}",
+        f"about {duration(plan.estimate.trials_s)}, and the time to build {plan.estimate.builds} artifacts where they "
+        "are not cached",
+        "",
+    ]
+    for block, trials in groupby(plan.trials, key=lambda trial: trial.block):
+        lines.append(f"block {block}")
+        for trial in trials:
+            tenants = f" x {trial.tenants} tenants" if trial.tenants > 1 else ""
+            lines.append(
+                f"  {trial.position:2d}  {trial.partition}{tenants}  {trial.optimization}  ({trial.id})"
+            )
+    for item in plan.infeasible:
+        what = " ".join(part for part in (item.partition, item.optimization) if part != "*") or "everything"
+        lines.append(f"infeasible  {what}: {item.reason}")
+    return "\n".join(lines)

@@ -1,0 +1,134 @@
+"""`bench run`: plan, measure and store experiments, and print what they found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.config import Experiment, load_experiments
+from bench.devices import host
+from bench.devices.fingerprint import fingerprint
+from bench.errors import ConfigError, InputError, Interrupted
+from bench.judge import table
+from bench.measure import clock
+from bench.measure.conductor import Conductor
+from bench.plan.planner import make_plan
+from bench.records import Plan
+from bench.report import console
+from bench.store import Run
+
+RUN_FORMAT = 1
+
+
+def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None, as_json: bool) -> int:
+    """All experiments, one after the other; each is a run of its own."""
+    if resume:
+        return _resume(Path(resume), overrides, config_dirs, as_json)
+    experiments = load_experiments(overrides, config_dirs)
+    plans = [make_plan(experiment) for experiment in experiments]  # all must be sound before the first begins
+    if host.nvidia_gpu_present():
+        console.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
+    results = [_start(experiment, plan, as_json) for experiment, plan in zip(experiments, plans, strict=True)]
+    _print_json(results, as_json)
+    return 0
+
+
+def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
+    name = f"{clock.file_stamp()}-{experiment.workload_name}-{experiment.scenario_name}"
+    stored = Run.create(experiment.results_dir, name)
+    stored.write_json(
+        "run.json",
+        {
+            "format": RUN_FORMAT,
+            "started_at": clock.utc_now(),
+            "overrides": list(experiment.overrides),
+            "config_folders": [str(folder) for folder in experiment.config_folders],
+            "seed": experiment.seed,
+            "config": experiment.config,
+            "device": dataclasses.asdict(experiment.device),
+            "rehearsal": experiment.device.rehearsal,
+            "fingerprint": fingerprint(),
+        },
+    )
+    stored.write_json("plan.json", plan.model_dump())
+    return _conduct(experiment, plan, stored, as_json)
+
+
+def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool) -> int:
+    """Finish what is left of a run, exactly as it was planned."""
+    if overrides or config_dirs:
+        raise ConfigError(
+            "a resumed run takes no options: it goes on exactly as it was planned",
+            where=f"--resume {folder} {' '.join(overrides)}".strip(),
+            hint="leave the options out, or start a new run without --resume",
+        )
+    stored = Run.open(folder)
+    description = stored.read_json("run.json")
+    try:
+        again, folders = (
+            [str(o) for o in description["overrides"]],
+            [str(f) for f in description["config_folders"]],
+        )
+        device_name = str(description["device"]["name"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"run.json lacks {error}", where=str(folder / "run.json"), hint="restore it, or start a new run"
+        ) from error
+    (experiment,) = load_experiments(again, folders)
+    plan = stored.plan()
+    if experiment.device.name != device_name:
+        raise ConfigError(
+            f"this run was measured on {device_name}, and this is {experiment.device.name}",
+            where=str(folder),
+            hint="resume it on its own machine: blocks of different devices cannot be compared",
+        )
+    if experiment.config != description["config"]:
+        raise ConfigError(
+            "the configuration has changed since this run was started",
+            where=str(folder / "run.json"),
+            hint="restore your config folders as they were, or start a new run",
+        )
+    experiment = dataclasses.replace(experiment, seed=plan.seed)
+    _print_json([_conduct(experiment, plan, stored, as_json)], as_json)
+    return 0
+
+
+def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
+    done = len(stored.trials())
+    expected = console.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
+    console.say(
+        f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built"
+    )
+    try:
+        with console.ProgressView(plan, done) as view:
+            Conductor(experiment, plan, stored, view).conduct()
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted after {len(stored.trials())} of {len(plan.trials)} trials, all of them stored",
+            where=str(stored.folder),
+            hint=f"bench run --resume {stored.folder}",
+        ) from None
+    rows = table.rows(plan, stored.trials())
+    if not as_json:
+        console.print_table(plan, rows)
+    console.say(f"stored in {stored.folder}")
+    return {
+        "run": str(stored.folder),
+        "device": plan.device,
+        "rehearsal": plan.rehearsal,
+        "workload": plan.workload,
+        "scenario": plan.scenario,
+        "baseline": plan.baseline,
+        "rows": [table.to_json(row) for row in rows],
+        "infeasible": [item.model_dump() for item in plan.infeasible],
+    }
+
+
+def _print_json(results: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        json.dump(results, sys.stdout, indent=1)
+        sys.stdout.write("\n")
