@@ -56,9 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     run = _verb(verbs, "run", "plan, measure and store experiments", overrides=True)
     run.add_argument("--resume", metavar="RUN", help="finish an interrupted run; RUN is its folder")
-    plan = _verb(
-        verbs, "plan", "print every trial, what is infeasible and why, and how long it takes", overrides=True
-    )
+    plan = _verb(verbs, "plan", "print every trial, what is infeasible and why, and how long it takes", overrides=True)
     plan.add_argument("--config", action="store_true", help="print the composed configuration instead")
     _verb(verbs, "list", "list every group's options", overrides=False)
     _verb(

@@ -138,10 +138,9 @@ def _compose(overrides: tuple[str, ...]) -> Composed:
         composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
         choices = {key: value for key, value in composed.hydra.runtime.choices.items() if key in GROUPS}
         choices = {
-            key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
-            for key, value in choices.items()
+            key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in choices.items()
         }
-        without_hydra = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+        without_hydra = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         _check_mandatory(without_hydra)
         plain = OmegaConf.to_container(without_hydra, resolve=True)
     except ConfigError:

@@ -116,24 +116,16 @@ def _named(
 ) -> dict[str, contract.T]:
     nodes = config[group] or {}
     if not isinstance(nodes, Mapping):
-        raise ConfigError(
-            f"{group} is not a mapping", where=group, hint=f"choose options by '{group}=[name,name]'"
-        )
+        raise ConfigError(f"{group} is not a mapping", where=group, hint=f"choose options by '{group}=[name,name]'")
     if not nodes and not may_be_empty:
-        raise ConfigError(
-            f"no {group} chosen", where=f"{group}=[]", hint=f"name at least one: '{group}=[...]'"
-        )
-    return {
-        _safe(str(name), group): instantiate(node, point, f"{group}.{name}") for name, node in nodes.items()
-    }
+        raise ConfigError(f"no {group} chosen", where=f"{group}=[]", hint=f"name at least one: '{group}=[...]'")
+    return {_safe(str(name), group): instantiate(node, point, f"{group}.{name}") for name, node in nodes.items()}
 
 
 def _safe(name: str, key: str) -> str:
     """Names become file names and parts of ids."""
     if not NAME.match(name):
-        raise ConfigError(
-            f"{name!r} is not a name", where=key, hint="use letters, digits and underscores only"
-        )
+        raise ConfigError(f"{name!r} is not a name", where=key, hint="use letters, digits and underscores only")
     return name
 
 
@@ -159,9 +151,7 @@ def _protocol(node: Any) -> contract.Protocol:
     return protocol
 
 
-def _only(
-    node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]
-) -> dict[str, tuple[str, ...]]:
+def _only(node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """partition -> the optimizations measured on it; partitions that are not named get all."""
     only: dict[str, tuple[str, ...]] = {}
     for partition, names in (node or {}).items():
@@ -192,9 +182,7 @@ def _seed(value: Any) -> int:
     if value is None:
         return secrets.randbelow(2**31)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ConfigError(
-            f"seed {value!r} is not a whole number", where="seed", hint="say seed=1234, or leave it out"
-        )
+        raise ConfigError(f"seed {value!r} is not a whole number", where="seed", hint="say seed=1234, or leave it out")
     return value
 
 

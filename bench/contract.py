@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import numpy.typing as npt
 import pydantic
@@ -33,7 +33,7 @@ T = TypeVar("T")
 def plugin(cls: type[T]) -> type[T]:
     """Make a class a frozen, strictly validated plug-in: unknown options and wrong types are errors."""
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    return pydantic_dataclass(cls, frozen=True, config=config)
+    return cast("type[T]", pydantic_dataclass(cls, frozen=True, config=config))
 
 
 # --- what is shared by several plug-in points -------------------------------------------------------------------
@@ -247,13 +247,12 @@ class Optimization:
             return f"its passes change a torch model, and this workload is of kind {workload.kind!r}"
         if workload.kind not in self.runtime.kinds:
             kinds = ", ".join(sorted(self.runtime.kinds))
-            return (
-                f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
-            )
+            return f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
         missing = [name for name in self.runtime.requires if not importable(name)]
         if missing:
             return f"needs {', '.join(missing)}, which is not installed"
-        reasons = [part.infeasible(workload, device) for part in (*self.passes, self.runtime)]
+        parts: tuple[Pass | Runtime, ...] = (*self.passes, self.runtime)
+        reasons = [part.infeasible(workload, device) for part in parts]
         return next((reason for reason in reasons if reason), None)
 
 

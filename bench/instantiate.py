@@ -79,9 +79,7 @@ def _call(cls: type, options: dict[str, Any], key: str) -> Any:
     except pydantic.ValidationError as error:
         raise _explain(error, cls, key) from error
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            str(error), where=key, hint=f"the docstring of {cls.__name__} lists its options"
-        ) from error
+        raise ConfigError(str(error), where=key, hint=f"the docstring of {cls.__name__} lists its options") from error
 
 
 def _explain(error: pydantic.ValidationError, cls: type, key: str) -> ConfigError:
@@ -90,9 +88,7 @@ def _explain(error: pydantic.ValidationError, cls: type, key: str) -> ConfigErro
     where = f"{key}.{name}" if first["loc"] else key
     known = ", ".join(getattr(cls, "__dataclass_fields__", {}))
     if first["type"] == "unexpected_keyword_argument":
-        return ConfigError(
-            f"unknown option {name!r}", where=where, hint=f"{key} has: {known or 'no options'}"
-        )
+        return ConfigError(f"unknown option {name!r}", where=where, hint=f"{key} has: {known or 'no options'}")
     if first["type"] in {"missing", "missing_argument"}:
         return ConfigError(f"option {name!r} is missing", where=where, hint=f"say {where}=...")
     message = first["msg"].removeprefix("Value error, ")

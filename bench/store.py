@@ -212,9 +212,7 @@ def _told(folder: Path) -> Iterator[None]:
             hint = "nothing finished is lost: free some space, then `bench run --resume` this run"
         else:
             hint = "say results_dir=FOLDER for a place that you may write to"
-        raise StoreError(
-            f"cannot write results: {error.strerror or error}", where=str(folder), hint=hint
-        ) from error
+        raise StoreError(f"cannot write results: {error.strerror or error}", where=str(folder), hint=hint) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

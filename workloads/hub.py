@@ -1,4 +1,4 @@
-"""Classifiers from transformers' own classes, with random weights or a checkpoint's: what they have in common."""
+"""What all classifiers from transformers have in common, with random weights or a checkpoint's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ import pydantic
 
 from bench.contract import Arrays, Evaluation, Workload, plugin
 from bench.errors import ConfigError, InputError
-from workloads import scenes, weights
+from workloads import scenes
 from workloads.options import Keywords
 from workloads.synthetic import EVALUATION_SEED
+from workloads.weights import WHERE, Checkpoint, find
 
 
 @plugin
 class HubClassifier(Workload):
     """A model of which a subclass names the class and writes out the architecture.
 
-    `weights`: "random" (from `seed`, and made meaningful: see `random_weights.py`), "hub:<id>" at `revision`, or a
-    local folder. `config` changes the architecture, e.g. {num_hidden_layers: 2}; it goes with random weights only.
+    `weights`: "random" (from `seed`, and made meaningful: see `random_weights.py`), "hub:<id>" at `revision`,
+    or a local folder. `config` changes the architecture, e.g. {num_hidden_layers: 2}; it goes with random
+    weights only.
     """
 
     weights: str = "random"
@@ -38,6 +40,9 @@ class HubClassifier(Workload):
     names: ClassVar[tuple[str, str]]
     """Classes of the model and of its configuration."""
 
+    wrapper: ClassVar[str]
+    """Class in `hub_model.py` that the model is wrapped in."""
+
     @abstractmethod
     def standard(self) -> Mapping[str, Any]:
         """The architecture with the options of the workload in it."""
@@ -48,15 +53,15 @@ class HubClassifier(Workload):
 
     def prepare(self, model: Any) -> None:
         """What is special about the random weights of an architecture."""
-        return None
+        return
 
     def architecture(self) -> Mapping[str, Any]:
         """The configuration in force: the checkpoint's where there is one."""
         checkpoint = self.checkpoint()
         return {**self.standard(), **(checkpoint.config if checkpoint else self.config)}
 
-    def checkpoint(self) -> weights.Checkpoint | None:
-        found = weights.find(self.weights, self.revision)
+    def checkpoint(self) -> Checkpoint | None:
+        found = find(self.weights, self.revision)
         if found and self.config:
             raise ConfigError(
                 "config changes the architecture, and the weights are of another",
@@ -66,7 +71,7 @@ class HubClassifier(Workload):
         if found and found.config.get("model_type") != self.module:
             raise InputError(
                 f"the weights are of a {found.config.get('model_type', 'nameless')} model, not {self.module}",
-                where=f"{weights.WHERE}={self.weights}",
+                where=f"{WHERE}={self.weights}",
                 hint=f"give weights that {self.names[0]} can load",
             )
         return found
@@ -97,7 +102,7 @@ class HubClassifier(Workload):
                 model_class, config_class, self.architecture(), self.attention(), self.seed
             )
             self.prepare(model)
-        wrapped = hub_model.Logits(model).eval()
+        wrapped = getattr(hub_model, self.wrapper)(model).eval()
         if not checkpoint:
             from workloads.random_weights import make_meaningful
 

@@ -19,6 +19,8 @@ RESIDUAL_SCALE = 0.2
 class ImageClassifier(HubClassifier):
     """Input: `pixel_values`, float32 [batch, 3, image_size, image_size]."""
 
+    wrapper: ClassVar[str] = "ImageLogits"
+
     image_size: pydantic.PositiveInt = 224
     num_labels: pydantic.PositiveInt = 1000
 
@@ -56,8 +58,8 @@ class ResNet50(ImageClassifier):
         return {}  # it has none
 
     def prepare(self, model: Any) -> None:
-        """Weaken the residual branches, as training recipes do that begin them at zero: at full strength fifty
-        random layers are chaotic, and bfloat16 rounding alone changed a third of the answers."""
+        """Weaken the residual branches, as training recipes do that begin them at zero: at full strength
+        fifty random layers are chaotic, and bfloat16 rounding alone changed a third of the answers."""
         for name, module in model.named_modules():
             if name.endswith("layer.2.normalization"):
                 module.weight.data.fill_(RESIDUAL_SCALE)

@@ -11,18 +11,25 @@ from bench.errors import ConfigError, InputError
 from workloads.weights import WHERE, Checkpoint
 
 
-class Logits(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """A transformers classifier that takes its inputs by name and returns the logits, not an output object."""
+class ImageLogits(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """An image classifier of transformers that returns the logits, not an output object."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self, pixel_values: Any = None, input_ids: Any = None, attention_mask: Any = None
-    ) -> torch.Tensor:
-        if pixel_values is not None:
-            return self.model(pixel_values, return_dict=True).logits
+    def forward(self, pixel_values: Any) -> Any:
+        return self.model(pixel_values, return_dict=True).logits
+
+
+class TextLogits(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """A text classifier of transformers that returns the logits, not an output object."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
         return self.model(input_ids, attention_mask=attention_mask, return_dict=True).logits
 
 

@@ -19,6 +19,8 @@ class TextClassifier(HubClassifier):
     """Inputs: `input_ids` and `attention_mask`, int64 [batch, sequence_length]; the mask is all ones, so that
     every request is the same amount of work."""
 
+    wrapper: ClassVar[str] = "TextLogits"
+
     sequence_length: Annotated[int, pydantic.Field(ge=2)] = 128
     num_labels: pydantic.PositiveInt = 16
 

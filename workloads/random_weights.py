@@ -1,16 +1,16 @@
 """Random weights under which a classifier's answers mean something.
 
 A freshly initialised network gives nearly the same logits whatever it sees: its features share a large
-constant part, and the same class wins every time. Agreement with a baseline would then be 100 % for any change,
-and be worthless. Centring the logits does not help: a thousand random classes lie so close together that
-rounding alone turns two thirds of the answers over. So three things are set, all of them from the seed and from
-one forward pass over a prototype of each kind of input (`scenes.py`), with no training:
+constant part, and the same class wins every time. Agreement with a baseline would then be 100 % for any
+change, and be worthless. Centring the logits does not help: a thousand random classes lie so close together
+that rounding alone turns two thirds of the answers over. So three things are set, all of them from the seed
+and from one forward pass over a prototype of each kind of input (`scenes.py`), with no training:
 
 1. batch normalisation, where there is any, gets the statistics of that pass, as after training;
-2. the last linear layer answers with the nearest prototype: row k is the direction of prototype k's features from
-   their mean, so that each kind of input has a class of its own, with margins like those of a trained model;
-3. further classes (ImageNet has 1000, the inputs 16 kinds) get small random rows: they cost what they cost, and
-   hardly ever win.
+2. the last linear layer answers with the nearest prototype: row k is the direction of prototype k's features
+   from their mean, so that each kind of input has a class of its own, with margins like those of training;
+3. further classes (ImageNet has 1000, the inputs 16 kinds) get small random rows: they cost what they cost,
+   and hardly ever win.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Images and texts made from a seed, of a few kinds, so that a model has something to tell apart.
 
-White noise would do for timing, but every item would look the same to a model, and its answers would mean nothing.
-Here each item mixes the prototype of its kind with something of its own; how much differs from item to item, so
-that some are easy and some are close calls, as in real data.
+White noise would do for timing, but every item would look the same to a model, and its answers would mean
+nothing. Here each item mixes the prototype of its kind with something of its own; how much differs from item
+to item, so that some are easy and some are close calls, as in real data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OWN_SHARE = (0.1, 0.6)
 
 
 def images(batch_size: int, channels: int, size: int, seed: int) -> Array:
-    """Smooth random images, float32 [batch_size, channels, size, size], mean 0 and standard deviation near 1."""
+    """Smooth random images, float32 [batch_size, channels, size, size], normalised as a data set is."""
     random = np.random.default_rng([seed, 1])
     made = np.empty((batch_size, channels, size, size), dtype=np.float32)
     kinds = _kinds_of(batch_size, random)
@@ -38,7 +38,7 @@ def image_prototypes(channels: int, size: int, kinds: int) -> Array:
 
 
 def tokens(batch_size: int, length: int, vocabulary: int, seed: int) -> Array:
-    """Random token ids, int64 [batch_size, length]: the text of its kind, with a share of the tokens exchanged."""
+    """Random token ids, int64 [batch_size, length]: the text of a kind, some tokens exchanged."""
     random = np.random.default_rng([seed, 3])
     texts = token_prototypes(length, vocabulary, KINDS)[_kinds_of(batch_size, random)]
     shares = random.uniform(*OWN_SHARE, (batch_size, 1))
@@ -53,7 +53,7 @@ def token_prototypes(length: int, vocabulary: int, kinds: int) -> Array:
 
 
 def _enclosed(texts: Array, vocabulary: int) -> Array:
-    """Begin and end texts with [CLS] and [SEP] of BERT's vocabulary: the classifier reads the first position."""
+    """Begin and end texts with BERT's [CLS] and [SEP]: the classifier reads the first position."""
     texts[:, 0] = CLS % vocabulary
     texts[:, -1] = SEP % vocabulary
     return texts
@@ -65,8 +65,8 @@ def _kinds_of(items: int, random: np.random.Generator) -> Array:
 
 
 def _picture(channels: int, size: int, random: np.random.Generator) -> Array:
-    """One smooth field: its spectrum falls with frequency, as that of photographs does, but how steeply, in which
-    direction, with which colours and how much contrast is its own."""
+    """One smooth field: its spectrum falls with frequency, as that of photographs does, but how steeply, in
+    which direction, with which colours and how much contrast is its own."""
     vertical = np.fft.fftfreq(size)[:, None]
     horizontal = np.fft.rfftfreq(size)[None, :]
     angle, stretch, slope = random.uniform(0, np.pi), random.uniform(1, 4), random.uniform(0.8, 2)

@@ -1,8 +1,8 @@
 """Where a transformers model's weights come from: a seed, a local folder, or the Hugging Face hub.
 
 The conductor identifies them without transformers: it reads `config.json`, checks that the weights are
-safetensors (which, unlike pickles, run nothing when they are read) and takes their SHA-256, or the commit of the
-hub's revision.
+safetensors (which, unlike pickles, run nothing when they are read) and takes their SHA-256, or the commit of
+the hub's revision.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMS = "weights=random, weights=hub:ORGANISATION/MODEL, or weights=/a/folder th
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights that exist: what `from_pretrained` is called with, the model's configuration, and the identity."""
+    """Weights that exist: the arguments of `from_pretrained`, the model's configuration, the identity."""
 
     name: str
     revision: str | None
@@ -62,7 +62,7 @@ def _in_folder(weights: str) -> Checkpoint:
 @functools.cache
 def _on_hub(name: str, revision: str) -> Checkpoint:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     where = f"{WHERE}={HUB}{name}"
     try:
@@ -71,8 +71,8 @@ def _on_hub(name: str, revision: str) -> Checkpoint:
         raise InputError(
             f"{name} at revision {revision} is not in the local cache, and the hub cannot be reached",
             where=where,
-            hint="go online (HF_HUB_OFFLINE must be unset), fetch it elsewhere and set HF_HOME to that cache, "
-            "or use weights=random",
+            hint="go online (HF_HUB_OFFLINE must be unset), fetch it elsewhere and set HF_HOME to that "
+            "cache, or use weights=random",
         ) from error
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         raise InputError(
@@ -98,8 +98,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_header(path: Path) -> None:
-    """A safetensors file begins with the length of its header (8 bytes, little-endian) and the header in JSON;
-    the tensors fill the rest exactly."""
+    """A safetensors file begins with the length of its header (8 bytes, little-endian) and the header in
+    JSON; the tensors fill the rest exactly."""
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import pydantic
@@ -62,10 +63,8 @@ class ChildProcess(Process):
 
     def end(self) -> None:
         # The group outlives its leader when the tenant has started processes of its own.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._popen.wait()
         for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if stream:

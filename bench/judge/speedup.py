@@ -39,9 +39,7 @@ def paired_ratio(treatment: Sequence[float], baseline: Sequence[float], confiden
     return SpeedUp(math.exp(mean), math.exp(mean - half), math.exp(mean + half), pairs)
 
 
-def speed_up(
-    trials: Sequence[TrialRecord], partition: str, optimization: str, baseline: str
-) -> SpeedUp | None:
+def speed_up(trials: Sequence[TrialRecord], partition: str, optimization: str, baseline: str) -> SpeedUp | None:
     """From the blocks in which both are valid; None when there is no such block, or for the baseline itself."""
     if optimization == baseline:
         return None

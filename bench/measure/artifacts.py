@@ -59,9 +59,7 @@ def library_versions() -> dict[str, str]:
 def key_of(content: Mapping[str, Any], *plugins: Any) -> str:
     """A key over `content` (JSON) and over the source files of the plug-ins' classes."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
-    for cls in sorted(
-        {type(plugin) for plugin in plugins}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"
-    ):
+    for cls in sorted({type(plugin) for plugin in plugins}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"):
         digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
         digest.update(Path(inspect.getfile(cls)).read_bytes())
     return digest.hexdigest()[:24]
@@ -107,11 +105,7 @@ def fresh_folder(cache: Path, name: str) -> Path:
 def finish(cache: Path, name: str, times_s: Mapping[str, float]) -> Artifact:
     """Write the manifest and move the built folder into place."""
     folder = cache / f"{name}.tmp"
-    files = {
-        str(path.relative_to(folder)): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
     size_bytes = sum(files.values())
     try:
         with (folder / MANIFEST).open("w") as manifest:

@@ -104,9 +104,7 @@ def _host_shares(report: Mapping[str, Any], tenants: int, cores: int) -> dict[st
     own_s = sum(summary.increase(report, f"tenant{index}", "cpu_s") for index in range(tenants))
     return {
         "busy_share": busy_s / core_s,
-        "foreign_cpu_share": max(0.0, (busy_s - own_s) / core_s)
-        if not math.isnan(busy_s - own_s)
-        else math.nan,
+        "foreign_cpu_share": max(0.0, (busy_s - own_s) / core_s) if not math.isnan(busy_s - own_s) else math.nan,
         "steal_share": summary.increase(report, "host", "steal_s") / core_s,
     }
 

@@ -81,7 +81,7 @@ class Conductor:
         return found
 
     def _search(self, partition: str, optimization: str, candidates: tuple[int, ...]) -> dict[str, Any]:
-        """Measure all candidates, smallest first. A cell that fails here fails again, and is recorded, in its trials."""
+        """Measure all candidates, smallest first. A cell that fails here fails again in its trials."""
         experiment = self._experiment
         specific = experiment.optimizations[optimization].runtime.batch_specific
         throughput: dict[int, float] = {}
@@ -103,9 +103,7 @@ class Conductor:
     def _prepare(self, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, int], Prepared]:
         """Artifacts by optimization and batch size, with their quality against the baseline."""
         baseline = self._plan.baseline
-        wanted = sorted(
-            {(name, size) for (_, name), size in sizes.items()}, key=lambda key: (key[0] != baseline, key)
-        )
+        wanted = sorted({(name, size) for (_, name), size in sizes.items()}, key=lambda key: (key[0] != baseline, key))
         prepared: dict[tuple[str, int], Prepared] = {}
         for number, (name, size) in enumerate(wanted, start=1):
             self._watcher.preparing(name, number, len(wanted))

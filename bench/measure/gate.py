@@ -54,9 +54,7 @@ def _warm(e: Evidence) -> str | None:
     for warmup in e.warmups:
         if not warmup["steady"]:
             change = warmup["drift"]
-            seen = (
-                f"still {change:+.1%} between halves" if math.isfinite(change) else "too few requests to tell"
-            )
+            seen = f"still {change:+.1%} between halves" if math.isfinite(change) else "too few requests to tell"
             return f"not steady within {e.warmup_limit_s:g} s of warm-up: {seen}"
     return None
 
@@ -71,9 +69,7 @@ def _enough(e: Evidence) -> str | None:
 def _steady_window(e: Evidence) -> str | None:
     for medians in e.window_medians:
         if medians and not steady.is_steady(medians, steady.WINDOW_TOLERANCE):
-            return (
-                f"not steady: {steady.drift(medians)[0]:+.1%} from the first half of the window to the second"
-            )
+            return f"not steady: {steady.drift(medians)[0]:+.1%} from the first half of the window to the second"
     return None
 
 

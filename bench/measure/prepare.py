@@ -53,9 +53,7 @@ def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared
 
 
 class _Preparation:
-    def __init__(
-        self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]) -> None:
         self._experiment = experiment
         self._name = name
         self._batch_size = batch_size
@@ -137,9 +135,7 @@ class _Preparation:
             built = await_events([link], "built", clock.now_ns() + int(limit_s * clock.NS_PER_S))[0]
         except ChildFailed as error:
             if error.told.get("hint"):  # it found what the user gave to be bad, and says so itself
-                raise InputError(
-                    error.told["what"], where=error.told["where"], hint=error.told["hint"]
-                ) from error
+                raise InputError(error.told["what"], where=error.told["where"], hint=error.told["hint"]) from error
             raise
         finally:
             link.end()

@@ -51,12 +51,14 @@ def judge(outputs: Outputs, reference: Outputs, labels: npt.NDArray[Any] | None,
 
 def _load(path: Path) -> Outputs:
     array = np.load(path, allow_pickle=False).astype(np.float64)
-    return array.reshape(len(array), -1)
+    outputs: Outputs = array.reshape(len(array), -1)
+    return outputs
 
 
 def _log_softmax(logits: Outputs) -> Outputs:
     shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    result: Outputs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
 
 
 def _mean_kl(reference: Outputs, outputs: Outputs) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,7 @@ class Window:
 
 def common_window(tenants: Sequence[Stamps], from_ns: int) -> Window:
     """From `from_ns` (or the latest start after it) to the earliest end. Stamps are as `loop.record` wrote them."""
-    starts = [
-        int(stamps[np.searchsorted(stamps[:-1], from_ns)]) if len(stamps) > 1 else from_ns
-        for stamps in tenants
-    ]
+    starts = [int(stamps[np.searchsorted(stamps[:-1], from_ns)]) if len(stamps) > 1 else from_ns for stamps in tenants]
     start_ns = max(starts)
     end_ns = max(start_ns, min(int(stamps[-1]) for stamps in tenants))
     return Window(start_ns, end_ns, tuple(_inside(stamps, start_ns, end_ns) for stamps in tenants))
@@ -68,7 +65,7 @@ def latency(window: Window) -> Latency | None:
     return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=pooled.mean())
 
 
-def column(report: dict[str, Any], subject: str, metric: str) -> list[float]:
+def column(report: Mapping[str, Any], subject: str, metric: str) -> list[float]:
     """Values of one telemetry column; empty when it is absent."""
     for found in report["columns"]:
         if found["subject"] == subject and found["metric"] == metric:
@@ -76,13 +73,13 @@ def column(report: dict[str, Any], subject: str, metric: str) -> list[float]:
     return []
 
 
-def increase(report: dict[str, Any], subject: str, metric: str) -> float:
+def increase(report: Mapping[str, Any], subject: str, metric: str) -> float:
     """How much a running total grew from the first tick to the last; NaN when it is absent."""
     values = column(report, subject, metric)
     return values[-1] - values[0] if len(values) > 1 else math.nan
 
 
-def telemetry_columns(report: dict[str, Any]) -> dict[str, Any]:
+def telemetry_columns(report: Mapping[str, Any]) -> dict[str, Any]:
     """The ticks in long form: t_ns, subject, metric, value; absent readings are left out."""
     times = report["t_ns"]
     rows = [

@@ -1,6 +1,6 @@
-"""A tenant: loads one model, warms up, waits for the others, measures, proves what ran. `python -m bench.measure.tenant`
+"""A tenant: loads one model, warms up, waits for the others, measures, proves what ran.
 
-It speaks JSON lines (`wire.py`). Nothing heavy is imported before the process has confined itself.
+`python -m bench.measure.tenant`. It speaks JSON lines (`wire.py`). Nothing heavy is imported before the process has confined itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ if __name__ == "__main__":
     confine_from_environment()
 
 import gc
-import os
 import resource
 import sys
 import traceback
@@ -118,8 +117,8 @@ def _run_delay_s() -> float:
     """Linux: the second field of each thread's schedstat. Elsewhere not a number: unknown, not zero."""
     total_ns = 0
     try:
-        for thread in os.listdir("/proc/self/task"):
-            total_ns += int(Path(f"/proc/self/task/{thread}/schedstat").read_text().split()[1])
+        for thread in Path("/proc/self/task").iterdir():
+            total_ns += int((thread / "schedstat").read_text().split()[1])
     except (OSError, IndexError, ValueError):
         return float("nan")
     return clock.seconds(total_ns)

@@ -60,9 +60,7 @@ def converse(
             open_ns, end_ns = _go(links, experiment, prepared, ready)
             measured = await_events(links, "measured", deadline_ns)
         proved = await_events(links, "proved", deadline_ns)
-    return Answers(
-        slots, loaded, ready, measured, proved, ticks, begun_ns, loaded_ns, open_ns, end_ns, clock.now_ns()
-    )
+    return Answers(slots, loaded, ready, measured, proved, ticks, begun_ns, loaded_ns, open_ns, end_ns, clock.now_ns())
 
 
 def search(
@@ -83,9 +81,7 @@ def search(
 
 
 @contextmanager
-def _tenants(
-    experiment: Experiment, slots: tuple[Slot, ...], environment: Mapping[str, str]
-) -> Iterator[list[Link]]:
+def _tenants(experiment: Experiment, slots: tuple[Slot, ...], environment: Mapping[str, str]) -> Iterator[list[Link]]:
     """Running tenants, all of them ended when the context ends."""
     links: list[Link] = []
     try:

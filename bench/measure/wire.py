@@ -50,7 +50,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 def pack_stamps(stamps: array[int], count: int) -> str:
     """Nanosecond stamps as base64 of little-endian 64-bit integers."""
-    return base64.b64encode(np.frombuffer(stamps, dtype=np.int64, count=count).astype("<i8")).decode()
+    return base64.b64encode(np.frombuffer(stamps, dtype=np.int64, count=count).astype("<i8").tobytes()).decode()
 
 
 def unpack_stamps(text: str) -> npt.NDArray[np.int64]:

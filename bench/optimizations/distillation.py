@@ -31,7 +31,5 @@ class Distill(Pass):
     def skeleton(self, workload: Workload) -> Any:
         import torch
 
-        torch.manual_seed(
-            self.seed
-        )  # so that even a workload that forgets to seed starts from the same weights
+        torch.manual_seed(self.seed)  # so that even a workload that forgets to seed starts from the same weights
         return workload.student()

@@ -41,9 +41,7 @@ class Cpuset(Partition):
 
     def infeasible(self, device: Device) -> str | None:
         if self.tenants > len(device.cpus):
-            return (
-                f"{self.tenants} tenants need {self.tenants} cores of their own; there are {len(device.cpus)}"
-            )
+            return f"{self.tenants} tenants need {self.tenants} cores of their own; there are {len(device.cpus)}"
         return None
 
     def slots(self, device: Device) -> tuple[Slot, ...]:

@@ -69,9 +69,7 @@ def _cells(experiment: Experiment, infeasible: list[Infeasible]) -> dict[str, li
     cells: dict[str, list[str]] = {}
     for partition in experiment.partitions:
         chosen = experiment.only.get(partition, tuple(experiment.optimizations))
-        names = [
-            name for name in experiment.optimizations if name in chosen and name not in out_optimizations
-        ]
+        names = [name for name in experiment.optimizations if name in chosen and name not in out_optimizations]
         if names and partition not in out_partitions:
             cells[partition] = names
     return cells

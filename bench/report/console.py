@@ -57,9 +57,7 @@ class ProgressView:
             self._line(f"prepare {name}: {outcome.failure}")
         elif outcome.artifact and outcome.artifact.fresh:
             spent_s = sum(outcome.artifact.times_s.values())
-            self._line(
-                f"prepare {name}: built in {spent_s:.1f} s, {outcome.artifact.size_bytes / 1e6:.1f} MB"
-            )
+            self._line(f"prepare {name}: built in {spent_s:.1f} s, {outcome.artifact.size_bytes / 1e6:.1f} MB")
 
     def started(self, planned: PlannedTrial) -> None:
         self._first_ns = self._first_ns or clock.now_ns()
@@ -73,9 +71,7 @@ class ProgressView:
         if not self._bar:
             rate = f"{record.throughput_per_s:.1f}/s" if record.throughput_per_s else record.status
             cell = f"{record.partition} {record.optimization}"
-            self._line(
-                f"[{self._done}/{len(self._plan.trials)}] block {record.block} {cell}: {rate}{self._left()}"
-            )
+            self._line(f"[{self._done}/{len(self._plan.trials)}] block {record.block} {cell}: {rate}{self._left()}")
 
     def _where(self, planned: PlannedTrial) -> str:
         place = f"block {planned.block}/{self._plan.blocks}, trial {self._done + 1}/{len(self._plan.trials)}"
@@ -91,9 +87,7 @@ class ProgressView:
     def _show(self, text: str) -> None:
         if self._bar:
             left = self._left().removeprefix(", ")
-            self._bar.update(
-                self._task, description=escape(text), completed=self._done, left=left, refresh=True
-            )
+            self._bar.update(self._task, description=escape(text), completed=self._done, left=left, refresh=True)
         elif text.startswith("prepare"):
             self._line(text)
 
@@ -127,8 +121,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
             table.add_section()
         table.add_row(
             escape(row.partition) if row.partition != previous else "",
-            escape(row.optimization)
-            + (f" (batch {row.batch_size})" if row.batch_size not in (None, 1) else ""),
+            escape(row.optimization) + (f" (batch {row.batch_size})" if row.batch_size not in (None, 1) else ""),
             str(row.tenants),
             _number(row.throughput_per_s, "{:,.1f}"),
             _number(row.p50_ms, "{:.3f}"),
@@ -160,16 +153,12 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
             f"quality: top-1 agreement with {plan.baseline} on {items} items. It is no accuracy: there are no labels."
         )
     if plan.protocol == "smoke":
-        lines.append(
-            "protocol smoke: few short blocks; it shows that things run, its numbers decide nothing."
-        )
+        lines.append("protocol smoke: few short blocks; it shows that things run, its numbers decide nothing.")
     for row in rows:
         for reason, count in row.remarks:
             status, _, why = reason.partition(": ")
             such = f"e.g. {why}" if count > 1 else why
-            lines.append(
-                f"{row.partition} {row.optimization}: {count} of {row.measured} trials {status}: {such}"
-            )
+            lines.append(f"{row.partition} {row.optimization}: {count} of {row.measured} trials {status}: {such}")
     for item in plan.infeasible:
         what = " ".join(part for part in (item.partition, item.optimization) if part != "*") or "everything"
         lines.append(f"infeasible: {what}: {item.reason}")

@@ -90,9 +90,7 @@ class TorchLoaded(Loaded):
 
     def bind(self, inputs: Arrays) -> Callable[[], Any]:
         tensors = self.form.tensors(inputs)
-        return (
-            partial(self.function, **tensors) if self.by_name else partial(self.function, *tensors.values())
-        )
+        return partial(self.function, **tensors) if self.by_name else partial(self.function, *tensors.values())
 
     def outputs(self, result: Any) -> Array:
         array: Array = plain_output(result).detach().float().cpu().numpy()

@@ -32,9 +32,7 @@ class TorchScript(Runtime):
         tensors = form.tensors(recipe.workload.inputs(batch_size, seed=0))
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of every Python branch on a size
-            traced = torch.jit.trace(
-                positional(model, tuple(tensors)), tuple(tensors.values()), check_trace=False
-            )
+            traced = torch.jit.trace(positional(model, tuple(tensors)), tuple(tensors.values()), check_trace=False)
             torch.jit.freeze(traced).save(str(folder / "model.torchscript"))
         (folder / "inputs.json").write_text(json.dumps(form.to_json()))
 

@@ -72,9 +72,7 @@ def main() -> None:
     setup = channel.receive()
     if setup is None:
         return
-    sources = [
-        instantiate(node, TelemetrySource, f"telemetry.{name}") for name, node in setup["sources"].items()
-    ]
+    sources = [instantiate(node, TelemetrySource, f"telemetry.{name}") for name, node in setup["sources"].items()]
     interval_ns = int(setup["interval_s"] * clock.NS_PER_S)
     gc.disable()  # nothing here makes cycles worth a pause
     channel.send("listening")

@@ -43,9 +43,7 @@ def text(plan: Plan) -> str:
         lines.append(f"block {block}")
         for trial in trials:
             tenants = f" x {trial.tenants} tenants" if trial.tenants > 1 else ""
-            lines.append(
-                f"  {trial.position:2d}  {trial.partition}{tenants}  {trial.optimization}  ({trial.id})"
-            )
+            lines.append(f"  {trial.position:2d}  {trial.partition}{tenants}  {trial.optimization}  ({trial.id})")
     for item in plan.infeasible:
         what = " ".join(part for part in (item.partition, item.optimization) if part != "*") or "everything"
         lines.append(f"infeasible  {what}: {item.reason}")

@@ -100,9 +100,7 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
 def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
     done = len(stored.trials())
     expected = console.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
-    console.say(
-        f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built"
-    )
+    console.say(f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built")
     try:
         with console.ProgressView(plan, done) as view:
             Conductor(experiment, plan, stored, view).conduct()

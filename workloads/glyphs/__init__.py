@@ -25,8 +25,8 @@ class Glyphs(Workload):
     """Images (batch, 1, 32, 32), called "image", to logits (batch, 36).
 
     `weights` is "shipped" or a .safetensors file. `finetune_images` is how many new images a trained (say,
-    pruned) network learns from, `student_images` how many one does that starts from nothing; rates are greatest
-    learning rates.
+    pruned) network learns from, `student_images` how many one does that starts from nothing; rates are
+    greatest learning rates.
     """
 
     weights: str = "shipped"
