@@ -98,9 +98,7 @@ class HubClassifier(Workload):
         if checkpoint:
             model = hub_model.pretrained(model_class, checkpoint, self.attention())
         else:
-            model = hub_model.random(
-                model_class, config_class, self.architecture(), self.attention(), self.seed
-            )
+            model = hub_model.random(model_class, config_class, self.architecture(), self.attention(), self.seed)
             self.prepare(model)
         wrapped = getattr(hub_model, self.wrapper)(model).eval()
         if not checkpoint:

@@ -75,9 +75,7 @@ def pretrained(model_class: Any, checkpoint: Checkpoint, attention: Mapping[str,
         "missing": sorted(report["missing_keys"]),
         "of another shape": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
         # Poolers and heads of other tasks come with many checkpoints and do no harm; layers left out do.
-        "left over": sorted(
-            key for key in report["unexpected_keys"] if key.startswith(prefix) and "pooler" not in key
-        ),
+        "left over": sorted(key for key in report["unexpected_keys"] if key.startswith(prefix) and "pooler" not in key),
     }
     for problem, keys in problems.items():
         if keys:

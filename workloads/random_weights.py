@@ -55,9 +55,7 @@ def _answer_with_nearest(head: Any, features: Any, seed: int) -> None:
     mean = features.mean(dim=0)
     centred = features - mean
     length = centred.norm(dim=1).mean()
-    rows = torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(seed)) * (
-        OTHER_CLASSES_STD / length
-    )
+    rows = torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(seed)) * (OTHER_CLASSES_STD / length)
     rows[:kinds] = torch.nn.functional.normalize(centred[:kinds], dim=1) * (SHARPNESS / length)
     head.weight.copy_(rows)
     head.bias.copy_(-rows @ mean)

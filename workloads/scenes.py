@@ -23,9 +23,7 @@ def images(batch_size: int, channels: int, size: int, seed: int) -> Array:
     made = np.empty((batch_size, channels, size, size), dtype=np.float32)
     kinds = _kinds_of(batch_size, random)
     shares = random.uniform(*OWN_SHARE, batch_size)
-    pictures = {
-        int(kind): _picture(channels, size, np.random.default_rng([int(kind), 2])) for kind in set(kinds)
-    }
+    pictures = {int(kind): _picture(channels, size, np.random.default_rng([int(kind), 2])) for kind in set(kinds)}
     for item, (kind, share) in enumerate(zip(kinds, shares, strict=True)):
         own = _picture(channels, size, random)
         made[item] = np.sqrt(1 - share**2) * pictures[int(kind)] + share * own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -12,7 +12,7 @@ import pydantic
 
 from bench.contract import Array, Arrays, Evaluation, OnnxFile, Workload, plugin
 from bench.errors import ConfigError, InputError
-from workloads import onnx_graph
+from workloads import item_file, onnx_graph
 from workloads.files import existing, sha256
 from workloads.options import EmptyIfNull
 from workloads.synthetic import EVALUATION_SEED, InputSpec
@@ -42,15 +42,15 @@ class UserOnnx(Workload):
         path = self._path
         graph = onnx_graph.read(path)
         signature = self._specs(onnx_graph.inputs(graph))  # refuses unknown axes early
-        given = existing(self.input_file, "workload.inputs") if self.input_file else None
-        if given:
-            self._check_file(set(signature))
+        if self.input_file:
+            item_file.read(self.input_file, set(signature))
+            made: Any = sha256(existing(self.input_file, item_file.OPTION))
+        else:
+            made = {name: spec.model_dump(mode="json") for name, (spec, _) in signature.items()}
         return {
             "graph": sha256(path),
             "external": {file.name: sha256(file) for file in onnx_graph.external_files(graph, path)},
-            "inputs": sha256(given)
-            if given
-            else {name: spec.model_dump(mode="json") for name, (spec, _) in signature.items()},
+            "inputs": made,
             "items": self.items,
         }
 
@@ -59,36 +59,50 @@ class UserOnnx(Workload):
 
     def inputs(self, batch_size: int, seed: int) -> Arrays:
         """By name, [batch_size, ...] each, as the graph's signature says."""
-        for name, (_, fixed) in self._signature.items():
-            if fixed not in (None, batch_size):
-                raise InputError(
-                    f"input {name!r} has a fixed batch of {fixed}, and a batch of {batch_size} is asked for",
-                    where=onnx_graph.WHERE,
-                    hint=f"measure at a batch size of {fixed}, or export the graph with a dynamic first axis",
-                )
-        if self.input_file:
-            chosen = np.random.default_rng(seed).integers(0, self._file_items, batch_size)
-            return {name: self._file[name][chosen] for name in self._signature}
-        return {name: spec.make(name, batch_size, seed) for name, (spec, _) in self._signature.items()}
+        if self._fixed_batch not in (None, batch_size):
+            raise InputError(
+                f"the graph has a fixed batch of {self._fixed_batch}, and {batch_size} items are asked for",
+                where=onnx_graph.WHERE,
+                hint=f"measure at batch size {self._fixed_batch}, or export it with a dynamic first axis",
+            )
+        if self._items:
+            return self._items.take(_draw(np.arange(self._items.count), batch_size, seed))
+        return self._make(batch_size, seed)
+
+    def calibration(self) -> Iterator[Arrays]:
+        batch_size = self._fixed_batch or 16
+        for seed in range(10_000, 10_008):
+            if self._items:
+                yield self._items.take(_draw(self._items.calibrating, batch_size, seed))
+            else:
+                yield self._make(batch_size, seed)
 
     def evaluation(self) -> Evaluation:
-        fixed = next((size for _, size in self._signature.values() if size), None)
-        batch_size = fixed or min(self.items, self.evaluation_batch_size)
-        if self.input_file:
-            # A graph with a fixed batch can only take whole batches.
-            count = self._file_items // fixed * fixed if fixed else self._file_items
-            if not count:
-                raise InputError(
-                    f"it holds {self._file_items} items, and the graph takes {fixed} at a time",
-                    where=f"workload.inputs={self.input_file}",
-                    hint=f"give at least {fixed} items",
-                )
-            return Evaluation({n: self._file[n][:count] for n in self._signature}, batch_size=batch_size)
-        count = -(-self.items // batch_size) * batch_size
-        specs = self._signature.items()
-        return Evaluation(
-            {name: spec.make(name, count, EVALUATION_SEED) for name, (spec, _) in specs}, batch_size=batch_size
-        )
+        batch_size = self._fixed_batch or min(self.items, self.evaluation_batch_size)
+        if not self._items:
+            whole_batches = -(-self.items // batch_size) * batch_size
+            return Evaluation(self._make(whole_batches, EVALUATION_SEED), batch_size=batch_size)
+        judged = self._items.judged
+        if self._fixed_batch:  # then the graph takes whole batches only
+            judged = judged[: len(judged) // batch_size * batch_size]
+        if not len(judged):
+            raise InputError(
+                f"it holds {self._items.count} items, too few for batches of {batch_size}",
+                where=f"{item_file.OPTION}={self.input_file}",
+                hint="give more items, or export the graph with a dynamic first axis",
+            )
+        return Evaluation(self._items.take(judged), batch_size=batch_size)
+
+    def _make(self, count: int, seed: int) -> Arrays:
+        return {name: spec.make(name, count, seed) for name, (spec, _) in self._signature.items()}
+
+    @property
+    def _fixed_batch(self) -> int | None:
+        return next((batch for _, batch in self._signature.values() if batch), None)
+
+    @cached_property
+    def _items(self) -> item_file.ItemFile | None:
+        return item_file.read(self.input_file, set(self._signature)) if self.input_file else None
 
     @property
     def _path(self) -> Path:
@@ -135,28 +149,8 @@ class UserOnnx(Workload):
             hint=f"'workload.dims={{{axis}: 128}}'",
         )
 
-    @cached_property
-    def _file(self) -> Mapping[str, Array]:
-        path = existing(self.input_file or "", "workload.inputs")
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return dict(stored.items())
-        except Exception as error:  # zip, zlib, numpy and pickle errors alike
-            raise InputError(
-                f"{path} is not an .npz file of arrays: {error}",
-                where="workload.inputs",
-                hint="write it with numpy.savez(path, input_name=array, ...), numbers only",
-            ) from error
 
-    @property
-    def _file_items(self) -> int:
-        return len(next(iter(self._file.values())))
-
-    def _check_file(self, names: set[str]) -> None:
-        lengths = {name: len(array) if array.ndim else 0 for name, array in self._file.items()}
-        if not names <= set(lengths) or len({lengths[name] for name in names}) != 1 or not all(lengths.values()):
-            raise InputError(
-                f"it holds {lengths or 'nothing'}, and the graph takes {', '.join(sorted(names))}",
-                where=f"workload.inputs={self.input_file}",
-                hint="store one array per input, all with the same number of items as their first axis",
-            )
+def _draw(indices: Array, count: int, seed: int) -> Array:
+    """`count` of the indices at random, the same ones more than once if need be."""
+    drawn: Array = np.random.default_rng(seed).choice(indices, count)
+    return drawn

@@ -110,6 +110,4 @@ def _check_header(path: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
-        raise InputError(
-            f"{path} is not a whole safetensors file", where=WHERE, hint="copy or download it again"
-        )
+        raise InputError(f"{path} is not a whole safetensors file", where=WHERE, hint="copy or download it again")

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import clock, wire
 from bench.contract import Protocol
-from bench.measure import clock, gate, steady, summary, wire
+from bench.measure import gate, steady, summary
 from bench.measure.link import ChildFailed
 from bench.measure.summary import Stamps, Window
 from bench.measure.trial import Answers

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from bench import clock, wire
 from bench.contract import Arrays, Evaluation, Loaded, Slot
-from bench.measure import clock, wire
 from bench.measure.artifacts import LABELS, OUTPUTS, PROBE
 from bench.measure.task import OpenTask, Task
 

@@ -9,10 +9,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from bench import clock
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
 from bench.contract import Slot
-from bench.measure import assess, clock, summary, trial
+from bench.measure import assess, summary, trial
 from bench.measure.link import ChildFailed
 from bench.measure.prepare import Prepared, prepare, with_quality
 from bench.measure.telemetry import Telemetry
@@ -27,7 +28,8 @@ class Watcher(Protocol):
     """Is told how a run goes on; the console is one."""
 
     def preparing(self, name: str, number: int, total: int) -> None: ...
-    def prepared(self, name: str, outcome: Prepared) -> None: ...
+    def built(self, name: str, spent_s: float, size_bytes: int) -> None: ...
+    def not_built(self, name: str, reason: str) -> None: ...
     def started(self, planned: PlannedTrial) -> None: ...
     def finished(self, record: TrialRecord) -> None: ...
 
@@ -108,9 +110,16 @@ class Conductor:
         for number, (name, size) in enumerate(wanted, start=1):
             self._watcher.preparing(name, number, len(wanted))
             prepared[name, size] = prepare(self._experiment, name, size, self._environment)
-            self._watcher.prepared(name, prepared[name, size])
+            self._tell(name, prepared[name, size])
         reference = next(item for (name, _), item in prepared.items() if name == baseline)
         return {key: with_quality(item, reference, baseline) for key, item in prepared.items()}
+
+    def _tell(self, name: str, outcome: Prepared) -> None:
+        artifact = outcome.artifact
+        if outcome.failure:
+            self._watcher.not_built(name, outcome.failure)
+        elif artifact and artifact.fresh:
+            self._watcher.built(name, sum(artifact.times_s.values()), artifact.size_bytes)
 
     def _feasible_sources(self) -> dict[str, Any]:
         experiment = self._experiment

@@ -8,9 +8,9 @@ import selectors
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.clock import NS_PER_S, now_ns
 from bench.contract import Process
-from bench.measure.clock import NS_PER_S, now_ns
-from bench.measure.wire import encode
+from bench.wire import encode
 
 LINE_LIMIT_BYTES = 512 * 2**20
 LAST_WORDS_BYTES = 4096

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from bench.measure.clock import now_ns
+from bench.clock import now_ns
 
 STAMP_BYTES = 8
 MAX_STAMPS = 20_000_000

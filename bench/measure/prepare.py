@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import clock
 from bench.config import Experiment
 from bench.contract import Optimization, Slot
 from bench.errors import InputError
-from bench.measure import artifacts, clock, quality
+from bench.measure import artifacts, quality
 from bench.measure.artifacts import Artifact
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.task import Task

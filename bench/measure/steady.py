@@ -15,7 +15,7 @@ from itertools import cycle, pairwise
 from statistics import median
 from typing import Any
 
-from bench.measure.clock import now_ns, seconds
+from bench.clock import now_ns, seconds
 
 HALF = 5
 CHUNK_NS = 20_000_000

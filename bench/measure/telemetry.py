@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench import clock
 from bench.contract import Isolation, Slot
-from bench.measure import clock
 from bench.measure.link import ChildFailed, Link, await_events
 
 ANSWER_LIMIT_S = 10.0

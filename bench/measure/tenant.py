@@ -1,6 +1,7 @@
 """A tenant: loads one model, warms up, waits for the others, measures, proves what ran.
 
-`python -m bench.measure.tenant`. It speaks JSON lines (`wire.py`). Nothing heavy is imported before the process has confined itself.
+`python -m bench.measure.tenant`. It speaks JSON lines (`bench/wire.py`). Nothing heavy is imported before the process
+has confined itself.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import clock, wire
 from bench.contract import Loaded, Slot
-from bench.measure import clock, loop, steady, wire
+from bench.measure import loop, steady
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from bench import clock
 from bench.config import Experiment
 from bench.contract import Slot
-from bench.measure import artifacts, clock
+from bench.measure import artifacts
 from bench.measure.link import Link, await_events
 from bench.measure.prepare import Prepared
 from bench.measure.telemetry import Telemetry, Ticks

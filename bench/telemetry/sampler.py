@@ -19,9 +19,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench import clock, wire
 from bench.contract import TelemetrySource
 from bench.instantiate import instantiate
-from bench.measure import clock, wire
 
 MAX_TICKS = 1_000_000
 

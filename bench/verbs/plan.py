@@ -10,7 +10,7 @@ from itertools import groupby
 from bench.config import load_experiments
 from bench.plan.planner import make_plan
 from bench.records import Plan
-from bench.report.console import duration
+from bench.report.progress import duration
 
 
 def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, config: bool) -> int:

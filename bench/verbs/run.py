@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import clock
 from bench.config import Experiment, load_experiments
 from bench.devices import host
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
 from bench.judge import table
-from bench.measure import clock
 from bench.measure.conductor import Conductor
 from bench.plan.planner import make_plan
 from bench.records import Plan
-from bench.report import console
+from bench.report import console, progress
 from bench.store import Run
 
 RUN_FORMAT = 1
@@ -31,7 +31,7 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None
     experiments = load_experiments(overrides, config_dirs)
     plans = [make_plan(experiment) for experiment in experiments]  # all must be sound before the first begins
     if host.nvidia_gpu_present():
-        console.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
+        progress.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
     results = [_start(experiment, plan, as_json) for experiment, plan in zip(experiments, plans, strict=True)]
     _print_json(results, as_json)
     return 0
@@ -99,10 +99,10 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
 
 def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
     done = len(stored.trials())
-    expected = console.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
-    console.say(f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built")
+    expected = progress.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
+    progress.say(f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built")
     try:
-        with console.ProgressView(plan, done) as view:
+        with progress.ProgressView(plan, done) as view:
             Conductor(experiment, plan, stored, view).conduct()
     except KeyboardInterrupt:
         raise Interrupted(
@@ -113,7 +113,7 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
     rows = table.rows(plan, stored.trials())
     if not as_json:
         console.print_table(plan, rows)
-    console.say(f"stored in {stored.folder}")
+    progress.say(f"stored in {stored.folder}")
     return {
         "run": str(stored.folder),
         "device": plan.device,

@@ -1,0 +1,41 @@
+# Everything a fresh machine needs: `make run` and `make test` install into .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The default experiment: glyphs, six optimizations on the full CPU, two on each way of sharing it, ten blocks.
+RUN := 'partitions=[full,time_shared,cpuset]' 'only.time_shared=[fp32,int8_ort]' 'only.cpuset=[fp32,int8_ort]'
+
+.PHONY: run test test-fast benchmark lint format clean
+
+run: $(INSTALLED)
+	$(BIN)/bench run $(RUN)
+
+test: lint
+	$(BIN)/pytest -q
+
+test-fast: $(INSTALLED)
+	$(BIN)/pytest -q -m "not slow"
+
+# Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
+benchmark: $(INSTALLED)
+	$(BIN)/pytest -q tests/benchmarks --benchmark-only
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)
