@@ -13,10 +13,10 @@ run: $(INSTALLED)
 	$(BIN)/bench run $(RUN)
 
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --ignore=tests/benchmarks
 
 test-fast: $(INSTALLED)
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" --ignore=tests/benchmarks
 
 # Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
 benchmark: $(INSTALLED)

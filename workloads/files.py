@@ -19,9 +19,7 @@ def existing(path: str, option: str) -> Path:
     found = Path(path).expanduser().absolute()
     if not found.is_file():
         what = "is a folder, not a file" if found.is_dir() else "does not exist"
-        raise InputError(
-            f"{found} {what}", where=option, hint=f"give the path of a file: {option}=/path/to/file"
-        )
+        raise InputError(f"{found} {what}", where=option, hint=f"give the path of a file: {option}=/path/to/file")
     try:
         found.open("rb").close()
     except OSError as error:

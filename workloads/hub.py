@@ -40,6 +40,8 @@ class HubClassifier(Workload):
     names: ClassVar[tuple[str, str]]
     """Classes of the model and of its configuration."""
 
+    width: ClassVar[str] = "hidden_size"
+    """Name of the configuration's entry for the width of the layers."""
     wrapper: ClassVar[str]
     """Class in `hub_model.py` that the model is wrapped in."""
 
@@ -58,7 +60,14 @@ class HubClassifier(Workload):
     def architecture(self) -> Mapping[str, Any]:
         """The configuration in force: the checkpoint's where there is one."""
         checkpoint = self.checkpoint()
-        return {**self.standard(), **(checkpoint.config if checkpoint else self.config)}
+        if checkpoint:
+            return {**self.standard(), **checkpoint.config}
+        found = {**self.standard(), **self.config}
+        if "initializer_range" in found and "initializer_range" not in self.config:
+            # Narrower layers need larger weights, or the inputs fade from layer to layer.
+            width, standard_width = found[self.width], self.standard()[self.width]
+            found["initializer_range"] *= (standard_width / width) ** 0.5
+        return found
 
     def checkpoint(self) -> Checkpoint | None:
         found = find(self.weights, self.revision)
@@ -80,7 +89,7 @@ class HubClassifier(Workload):
         checkpoint = self.checkpoint()
         return {
             "model": self.names[0],
-            "weights": dict(checkpoint.identity) if checkpoint else {"seed": self.seed},
+            "weights": dict(checkpoint.identity()) if checkpoint else {"seed": self.seed},
             "architecture": dict(self.architecture()),
             "attn_implementation": self.attn_implementation,
             "evaluation_items": self.evaluation_items,

@@ -72,6 +72,7 @@ class DistilBert(TextClassifier):
     """DistilBERT base, uncased vocabulary: 6 layers, 768 wide."""
 
     module: ClassVar[str] = "distilbert"
+    width: ClassVar[str] = "dim"
     names: ClassVar[tuple[str, str]] = ("DistilBertForSequenceClassification", "DistilBertConfig")
 
     def standard(self) -> Mapping[str, Any]:

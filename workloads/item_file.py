@@ -27,17 +27,16 @@ class ItemFile:
     @property
     def calibrating(self) -> Array:
         """Indices of the items for calibration; all of them where there are too few to share out."""
-        every = np.arange(self.count)
-        chosen = every[CALIBRATION_STRIDE - 1 :: CALIBRATION_STRIDE]
-        return chosen if len(chosen) else every
+        every: Array = np.arange(self.count)
+        chosen: Array = every[CALIBRATION_STRIDE - 1 :: CALIBRATION_STRIDE]
+        return chosen if self.count >= CALIBRATION_STRIDE else every
 
     @property
     def judged(self) -> Array:
         """Indices of the items for evaluation, in order."""
-        every = np.arange(self.count)
-        if self.count < CALIBRATION_STRIDE:
-            return every
-        return every[every % CALIBRATION_STRIDE != CALIBRATION_STRIDE - 1]
+        every: Array = np.arange(self.count)
+        others: Array = every[every % CALIBRATION_STRIDE != CALIBRATION_STRIDE - 1]
+        return others if self.count >= CALIBRATION_STRIDE else every
 
     def take(self, indices: Array) -> Mapping[str, Array]:
         return {name: array[indices] for name, array in self.arrays.items()}

@@ -38,7 +38,8 @@ def make_meaningful(model: Any, prototypes: Arrays, seed: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches seen, of which there is one
         norm.train()
-    with torch.no_grad():
+    # Whatever precision the caller is about to try: the weights are those of float32.
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         model(**{name: torch.from_numpy(array) for name, array in prototypes.items()})
         hook.remove()
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -29,7 +29,13 @@ class Checkpoint:
     name: str
     revision: str | None
     config: Mapping[str, Any]
-    identity: Mapping[str, Any]
+    files: tuple[Path, ...] = ()
+
+    def identity(self) -> Mapping[str, Any]:
+        """The commit on the hub, or the files' content (which takes a second or so to read)."""
+        if self.revision:
+            return {"hub": self.name, "commit": self.revision}
+        return {path.name: sha256(path) for path in self.files}
 
 
 def find(weights: str, revision: str) -> Checkpoint | None:
@@ -55,8 +61,7 @@ def _in_folder(weights: str) -> Checkpoint:
         )
     for path in files:
         _check_header(path)
-    identity = {path.name: sha256(path) for path in (folder / "config.json", *files)}
-    return Checkpoint(str(folder), None, config, identity)
+    return Checkpoint(str(folder), None, config, (folder / "config.json", *files))
 
 
 @functools.cache
@@ -82,7 +87,7 @@ def _on_hub(name: str, revision: str) -> Checkpoint:
         ) from error
     # The cache keeps each file under its commit: a revision such as "main" moves, its commit does not.
     commit = path.parent.name
-    return Checkpoint(name, commit, _read_config(path), {"hub": name, "commit": commit})
+    return Checkpoint(name, commit, _read_config(path))
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def _telemetry(answers: Answers, shares: Mapping[str, float], interval_s: float)
         "cores_used": sum(u["cpu_s"] / u["wall_s"] for u in usage),
         "involuntary_switches": sum(u["involuntary_switches"] for u in usage),
         "major_faults": sum(u["major_faults"] for u in usage),
+        "conductor_cpu_share": answers.conductor_cpu_ns / (answers.end_ns - answers.open_ns),
         "peak_rss_bytes": float(max(answer["peak_rss_bytes"] for answer in answers.measured)),
     }
     if report:

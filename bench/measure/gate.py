@@ -107,10 +107,10 @@ def _precision(e: Evidence) -> str | None:
 
 
 def _same_model(e: Evidence) -> str | None:
-    worst = max((d for d in e.probe_distances if d is not None), default=0.0)
-    if worst <= probe.LIMIT:
-        return None
-    return f"its outputs are not those of the model whose quality was judged (relative distance {worst:.3g})"
+    for distance in e.probe_distances:
+        if distance is not None and not distance <= probe.LIMIT:  # NaN: it answers with what is no number
+            return f"its outputs are not those of the model whose quality was judged (relative distance {distance:.3g})"
+    return None
 
 
 CHECKS = (_warm, _enough, _steady_window, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)

@@ -77,7 +77,7 @@ class Link:
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             shown = line[:200].decode(errors="backslashreplace")

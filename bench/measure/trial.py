@@ -38,6 +38,8 @@ class Answers:
     open_ns: int
     end_ns: int
     finished_ns: int
+    conductor_cpu_ns: int
+    """CPU time that the conductor used while the tenants measured."""
 
 
 def converse(
@@ -58,10 +60,25 @@ def converse(
         loaded_ns = clock.now_ns()
         ready = await_events(links, "ready", deadline_ns)
         with telemetry.trial({link.name: link.process.pid for link in links}) as ticks:
+            conductor_cpu_ns = clock.cpu_ns()
             open_ns, end_ns = _go(links, experiment, prepared, ready)
             measured = await_events(links, "measured", deadline_ns)
+            conductor_cpu_ns = clock.cpu_ns() - conductor_cpu_ns
         proved = await_events(links, "proved", deadline_ns)
-    return Answers(slots, loaded, ready, measured, proved, ticks, begun_ns, loaded_ns, open_ns, end_ns, clock.now_ns())
+    return Answers(
+        slots=slots,
+        loaded=loaded,
+        ready=ready,
+        measured=measured,
+        proved=proved,
+        ticks=ticks,
+        begun_ns=begun_ns,
+        loaded_ns=loaded_ns,
+        open_ns=open_ns,
+        end_ns=end_ns,
+        finished_ns=clock.now_ns(),
+        conductor_cpu_ns=conductor_cpu_ns,
+    )
 
 
 def search(

@@ -28,10 +28,24 @@ def quantize_static(source: Path, target: Path, workload: Workload) -> None:
         activation_type=q.QuantType.QUInt8,
         weight_type=q.QuantType.QInt8,
         reduce_range=not has_vnni(),
-        op_types_to_quantize=None,
+        op_types_to_quantize=_operators(prepared),
         use_external_data_format=_is_large(prepared),
     )
     remove(prepared)
+
+
+def _operators(prepared: Path) -> list[str] | None:
+    """Which operators get int8: in transformers the matrix products only, everything ONNX Runtime can elsewhere.
+
+    Convolutional networks want their additions and poolings in int8 too, so that activations stay int8 from one
+    convolution to the next. In transformers that loses accuracy and gains nothing (DistilBERT, batch 1: cosine to
+    fp32 0.93 with everything, 0.97 with the products alone, both 2.7 times faster than fp32).
+    """
+    import onnx
+
+    nodes = onnx.load(prepared, load_external_data=False).graph.node
+    is_transformer = any(node.op_type == "LayerNormalization" for node in nodes)
+    return ["Conv", "Gemm", "MatMul"] if is_transformer else None
 
 
 def quantize_dynamic(source: Path, target: Path) -> None:

@@ -19,9 +19,7 @@ from workloads.calibration import Calibration
 CONFIG = Path(__file__).parents[2] / "configs" / "workload" / "calibration.yaml"
 
 
-def misbehave(
-    fault: str, after: int = 2, requests: int = 3, prelude: str = ""
-) -> subprocess.CompletedProcess[bytes]:
+def misbehave(fault: str, after: int = 2, requests: int = 3, prelude: str = "") -> subprocess.CompletedProcess[bytes]:
     """Run `requests` requests of a misbehaving specimen in a process of its own."""
     code = f"""
 {prelude}

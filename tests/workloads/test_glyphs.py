@@ -61,12 +61,15 @@ def test_inputs_and_calibration_are_not_evaluation_images() -> None:
 
 
 def test_shipped_weights_reach_the_recorded_accuracy() -> None:
+    import torch
+
     from workloads.glyphs.training import accuracy
 
     glyphs = Glyphs()
     evaluation = glyphs.evaluation()
     model = glyphs.load()
     assert not model.training
+    model = model.to(memory_format=torch.channels_last)  # for speed
     assert accuracy(model, evaluation.inputs["image"], evaluation.labels) == pytest.approx(
         ACCURACY, abs=0.0005
     )
@@ -80,7 +83,7 @@ def test_identity_is_json_and_tells_options_apart_without_torch() -> None:
         "assert not {'torch', 'safetensors'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == Glyphs().identity()
+    assert json.loads(done.stdout) == json.loads(json.dumps(Glyphs().identity()))
     assert Glyphs(finetune_images=1000).identity() != Glyphs().identity()
 
 

@@ -68,9 +68,7 @@ def test_identity_follows_the_source_and_runs_nothing(house: Path, monkeypatch: 
     monkeypatch.delattr(builtins, "mine_was_run", raising=False)
     before = make().identity()
     assert json.loads(json.dumps(before)) == before
-    assert (
-        make(factory="mine.models.net").identity()["sources"]["factory"][1] == before["sources"]["factory"][1]
-    )
+    assert make(factory="mine.models.net").identity()["sources"]["factory"][1] == before["sources"]["factory"][1]
     assert not hasattr(builtins, "mine_was_run")
     (house / "models.py").write_text(SOURCE + "\n# changed\n")
     assert make().identity() != before

@@ -88,9 +88,10 @@ class Glyphs(Workload):
         from workloads.glyphs import network, training
 
         if network.is_untrained(model):
-            recipe = training.Recipe(self.student_images, self.student_rate)
+            recipe = training.Recipe(self.student_images, self.student_rate, batch_size=64)
         else:
-            recipe = training.Recipe(self.finetune_images, self.finetune_rate)
+            # Small batches: more steps for the same images, and there are few.
+            recipe = training.Recipe(self.finetune_images, self.finetune_rate, batch_size=32)
         # Seeds below 1000 are for training weights from scratch: these images are new to them.
         training.train(model, teacher, recipe, seed=1000 + seed)
 

@@ -84,9 +84,9 @@ def _answer(teacher: Any, images: torch.Tensor) -> torch.Tensor:
 
 def _loss(logits: Any, labels: Any, answer: Any | None, recipe: Recipe) -> Any:
     """Cross-entropy with the labels, mixed with the divergence from the teacher's softened answer."""
-    truth = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     if answer is None:
-        return truth
+        return functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    truth = functional.cross_entropy(logits, labels)  # the teacher's answer is smooth enough
     softened = functional.log_softmax(logits / recipe.temperature, dim=1)
     target = functional.log_softmax(answer / recipe.temperature, dim=1)
     divergence = functional.kl_div(softened, target, reduction="batchmean", log_target=True)

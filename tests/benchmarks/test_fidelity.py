@@ -1,0 +1,134 @@
+"""Does the instrument change what it measures? Harness against a bare loop over the same callable, in one process,
+taking turns, so that whatever the machine does happens to both.
+
+A round is one turn of each, in alternating order: the harness with its telemetry process sampling and its conductor
+side waiting, the bare loop with nothing beside it. What is compared is the median latency of each turn.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import clock
+from bench.contract import Recipe, Slot
+from bench.isolation.process import Processes
+from bench.measure import loop
+from bench.measure.telemetry import Telemetry
+from workloads.calibration import Calibration
+from workloads.glyphs import Glyphs
+
+ROUNDS = 30
+TURN_S = 0.3
+HOST = {"host": {"_target_": "bench.telemetry.host.Host"}}
+
+
+@pytest.fixture(scope="module")
+def telemetry():
+    with Telemetry(Processes(), HOST, 0.1, {}) as opened:
+        yield opened
+
+
+def bare(call: Callable[[], Any], duration_s: float) -> float:
+    """The median latency of the plainest loop there is, ns."""
+    latencies = []
+    end_ns = perf_counter_ns() + int(duration_s * 1e9)
+    start = perf_counter_ns()
+    while start < end_ns:
+        start = perf_counter_ns()
+        call()
+        latencies.append(perf_counter_ns() - start)
+    return statistics.median(latencies)
+
+
+def harness(call: Callable[[], Any], duration_s: float, telemetry: Telemetry) -> float:
+    """The median latency that a tenant would report, ns."""
+    with telemetry.trial({"tenant0": os.getpid()}):
+        stamps = loop.stamps_for(int(duration_s * 1e9), 1_000.0)
+        count = loop.record([call], stamps, clock.now_ns() + int(duration_s * 1e9))
+    return float(np.median(np.diff(np.frombuffer(stamps, dtype=np.int64, count=count))))
+
+
+def compare(benchmark: Any, call: Callable[[], Any], telemetry: Telemetry) -> float:
+    """Median over rounds of harness / bare."""
+    for _ in range(200):
+        call()
+    ratios: list[float] = []
+
+    def one_round() -> None:
+        if len(ratios) % 2:
+            measured = harness(call, TURN_S, telemetry)
+            reference = bare(call, TURN_S)
+        else:
+            reference = bare(call, TURN_S)
+            measured = harness(call, TURN_S, telemetry)
+        ratios.append(measured / reference)
+
+    benchmark.pedantic(one_round, rounds=ROUNDS)
+    ratio = statistics.median(ratios)
+    benchmark.extra_info["harness_over_bare"] = ratio
+    benchmark.extra_info["ratios"] = ratios
+    return ratio
+
+
+def test_calibration_specimen_of_1_ms(benchmark: Any, telemetry: Telemetry) -> None:
+    from functools import partial
+
+    specimen = Calibration(duration_ms=1.0)
+    call = partial(specimen.load(), specimen.inputs(1, 0))
+    assert compare(benchmark, call, telemetry) == pytest.approx(1.0, abs=0.01)
+
+
+def test_mlp_of_20_to_50_microseconds(benchmark: Any, telemetry: Telemetry) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((256, 512), dtype=np.float32), rng.random((512, 64), dtype=np.float32)
+    x = rng.random((1, 256), dtype=np.float32)
+
+    def mlp() -> Any:
+        return np.maximum(x @ first, 0.0) @ second
+
+    ratio = compare(benchmark, mlp, telemetry)
+    benchmark.extra_info["request_us"] = bare(mlp, TURN_S) / 1e3
+    assert ratio == pytest.approx(1.0, abs=0.01)
+
+
+def test_glyphs(benchmark: Any, telemetry: Telemetry, tmp_path: Any) -> None:
+    from bench.runtimes.torch_eager import TorchEager
+
+    glyphs = Glyphs()
+    with TorchEager().load(Recipe(glyphs), tmp_path, Slot(index=0, threads=1)) as loaded:
+        call = loaded.bind(glyphs.inputs(1, 0))
+        assert compare(benchmark, call, telemetry) == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_recording_loop_costs_at_most_half_a_microsecond(benchmark: Any) -> None:
+    """A call that does nothing, recorded, against the same number of bare calls: the difference is the loop."""
+
+    def nothing() -> None:
+        return None
+
+    requests = 200_000
+    costs: list[float] = []
+
+    def one_round() -> None:
+        stamps = loop.stamps_for(1, 1.0)
+        stamps = type(stamps)("q", bytes(8 * (requests + 1)))
+        start = perf_counter_ns()
+        for _ in range(requests):
+            nothing()
+        bare_ns = perf_counter_ns() - start
+        start = perf_counter_ns()
+        count = loop.record([nothing], stamps, clock.now_ns() + 60_000_000_000)
+        recorded_ns = perf_counter_ns() - start
+        assert count == requests + 1
+        costs.append((recorded_ns - bare_ns) / requests)
+
+    benchmark.pedantic(one_round, rounds=20)
+    benchmark.extra_info["loop_ns_per_request"] = statistics.median(costs)
+    assert statistics.median(costs) <= 500
