@@ -27,7 +27,7 @@ exit codes: 0 done, 2 usage or configuration, 3 infeasible here, 130 interrupted
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process with the verb's exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = _dispatch(options)
@@ -43,6 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     raise SystemExit(code)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Flags may stand between options, which argparse alone does not allow."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    unknown = [text for text in rest if text.startswith("-") or "overrides" not in options]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        options.overrides += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

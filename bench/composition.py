@@ -6,6 +6,7 @@ used for that, because all experiments must be validated before the first of the
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,8 +24,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from bench.errors import ConfigError, InputError
 
@@ -108,14 +110,18 @@ def options(group: str) -> list[str]:
 
 
 def _parse(text: str) -> Override:
+    cause: Exception | None = None
     try:
-        return OverridesParser.create().parse_overrides([text])[0]
+        override = OverridesParser.create().parse_overrides([text])[0]
+        if override.key_or_group:
+            return override
     except (OverrideParseException, HydraException) as error:
-        raise ConfigError(
-            f"cannot read the option {text!r}",
-            where="the command line",
-            hint="write name=value, lists as 'name=[a,b]' in quotes, and quote values with spaces or signs",
-        ) from error
+        cause = error
+    raise ConfigError(
+        f"cannot read the option {text!r}",
+        where="the command line",
+        hint="write name=value, lists as 'name=[a,b]' in quotes, and quote values with spaces or signs",
+    ) from cause
 
 
 def _variants(override: Override) -> list[str]:
@@ -135,7 +141,7 @@ def _variants(override: Override) -> list[str]:
 
 def _compose(overrides: tuple[str, ...]) -> Composed:
     try:
-        composed = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+        composed = hydra.compose("config", overrides=[_openly(text) for text in overrides], return_hydra_config=True)
         choices = {key: value for key, value in composed.hydra.runtime.choices.items() if key in GROUPS}
         choices = {
             key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in choices.items()
@@ -147,8 +153,20 @@ def _compose(overrides: tuple[str, ...]) -> Composed:
         raise
     except (HydraException, OmegaConfBaseException, ConfigCompositionException) as error:
         raise explain(error, overrides) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(
+            f"a yaml file cannot be read: {getattr(error, 'problem', None) or type(error).__name__}",
+            where=f"{mark.name}, line {mark.line + 1}" if mark else "a config folder",
+            hint="mend that line: brackets and quotes must be closed, and nested keys be indented alike",
+        ) from error
     assert isinstance(plain, dict)
     return Composed(overrides, {str(key): value for key, value in plain.items()}, dict(choices))
+
+
+def _openly(override: str) -> str:
+    """`only` is keyed by names that the user chose: Hydra adds new keys only when told so."""
+    return f"++{override}" if override.startswith(("only.", "only=")) else override
 
 
 def _check_mandatory(config: Any) -> None:
@@ -172,8 +190,12 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
             unknown = next((part for part in wanted if f"{group}/{part}'" in first), None)
             if name == group and unknown:
                 return ConfigError(
-                    f"there is no {group} {unknown!r}", where=override, hint=_hint_options(group, unknown)
+                    f"there is no {group.removesuffix('s')} {unknown!r}",
+                    where=override,
+                    hint=_hint(unknown, options(group) if GlobalHydra.instance().is_initialized() else []),
                 )
+    if unknown_key := _unknown_key(error, overrides):
+        return unknown_key
     key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
     where = next((item for item in overrides if key and item.lstrip("+~").startswith(str(key))), None)
     where = where or next((item for item in overrides if item.split("=")[0].lstrip("+~") in first), None)
@@ -186,10 +208,26 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     )
 
 
-def _hint_options(group: str, unknown: str) -> str:
-    import difflib
+def _unknown_key(error: Exception, overrides: Sequence[str]) -> ConfigError | None:
+    """An option that the composed configuration does not have, with those that stand where it was looked for."""
+    cause = error.__cause__
+    if not isinstance(cause, ConfigKeyError | ConfigAttributeError) or "not in struct" not in str(cause):
+        return None
+    key, full_key = str(cause.key), str(cause.full_key or cause.key)
+    parent = full_key.removesuffix(key)
+    names = list(cause.parent_node) if isinstance(cause.parent_node, DictConfig) else []
+    known = [f"{parent}{name}" for name in names if name not in ("hydra", "_target_")]
+    where = next((item for item in overrides if item.lstrip("+~").startswith(full_key)), full_key)
+    group = parent.removesuffix(".")
+    if group in BRACKETED:
+        chosen = ",".join([*(str(name) for name in names), key])
+        return ConfigError(
+            f"{key!r} is not among the {group} of this experiment", where=where, hint=f"say '{group}=[{chosen}]'"
+        )
+    return ConfigError(f"there is no option {full_key!r}", where=where, hint=_hint(full_key, known))
 
-    known = options(group) if GlobalHydra.instance().is_initialized() else []
+
+def _hint(unknown: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(unknown, known, n=1)
-    listed = ", ".join(known)
-    return f"did you mean {close[0]}? There are: {listed}" if close else f"there are: {listed}"
+    listed = f"there are: {', '.join(known)}" if known else "it has no options"
+    return f"did you mean {close[0]}? {listed[0].upper()}{listed[1:]}" if close else listed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import re
 import secrets
@@ -84,6 +86,13 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         raise ConfigError(
             f"unknown option {unknown[0]!r}", where=unknown[0], hint=f"known: {', '.join(sorted(ROOT_KEYS))}"
         )
+    for group in ("workload", "scenario", "protocol", "gpu", "isolation"):
+        if not isinstance(choices.get(group), str) or group not in config:
+            raise ConfigError(
+                f"{group} takes one option",
+                where=f"{group}={choices.get(group, '')}",
+                hint=f"say {group}=NAME; brackets are for partitions, optimizations and telemetry",
+            )
     workload = instantiate(config["workload"], contract.Workload, "workload")
     optimizations = _named(config, "optimizations", contract.Optimization)
     partitions = _named(config, "partitions", contract.Partition)
@@ -114,7 +123,7 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
 def _named(
     config: Mapping[str, Any], group: str, point: type[contract.T], may_be_empty: bool = False
 ) -> dict[str, contract.T]:
-    nodes = config[group] or {}
+    nodes = config.get(group) or {}
     if not isinstance(nodes, Mapping):
         raise ConfigError(f"{group} is not a mapping", where=group, hint=f"choose options by '{group}=[name,name]'")
     if not nodes and not may_be_empty:
@@ -131,6 +140,9 @@ def _safe(name: str, key: str) -> str:
 
 def _protocol(node: Any) -> contract.Protocol:
     protocol = instantiate(node, contract.Protocol, "protocol")
+    for name, value in dataclasses.asdict(protocol).items():
+        if not math.isfinite(value):
+            raise ConfigError(f"{name} is {value}", where=f"protocol.{name}", hint="it must be a finite number")
     checks = (
         ("blocks", protocol.blocks >= 1, "at least 1"),
         ("min_requests", protocol.min_requests >= 1, "at least 1"),
@@ -154,6 +166,12 @@ def _protocol(node: Any) -> contract.Protocol:
 def _only(node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """partition -> the optimizations measured on it; partitions that are not named get all."""
     only: dict[str, tuple[str, ...]] = {}
+    if not isinstance(node or {}, Mapping):
+        raise ConfigError(
+            "only does not say which optimizations",
+            where=f"only={node}",
+            hint=f"write 'only.{next(iter(partitions))}=[{next(iter(optimizations))}]'",
+        )
     for partition, names in (node or {}).items():
         if partition not in partitions:
             raise ConfigError(
@@ -182,7 +200,11 @@ def _seed(value: Any) -> int:
     if value is None:
         return secrets.randbelow(2**31)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ConfigError(f"seed {value!r} is not a whole number", where="seed", hint="say seed=1234, or leave it out")
+        raise ConfigError(
+            f"seed should be a whole number of 0 or more (and below 2^63), not {value!r}",
+            where="seed",
+            hint="say seed=1234, or leave it out",
+        )
     return value
 
 

@@ -36,7 +36,7 @@ def instantiate(node: Any, point: type[P], key: str) -> P:
     made = _build(node, key)
     if not isinstance(made, point):
         raise ConfigError(
-            f"{key} is not a {point.__name__.lower()}",
+            f"{key} is no {point.__name__.lower()}",
             where=key,
             hint=f"`_target_` must name a class derived from bench.contract.{point.__name__}",
         )
@@ -64,6 +64,12 @@ def _find(target: str, key: str) -> type:
             where=f"{key}._target_",
             hint="put its folder on PYTHONPATH or beside your yaml in a folder of BENCH_CONFIG_PATH",
         ) from error
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise ConfigError(
+            f"importing {module_name} failed: {type(error).__name__}: " + " ".join(str(error).split())[:200],
+            where=f"{key}._target_",
+            hint=f"python -c 'import {module_name}' in the folder of that file shows the whole of it",
+        ) from error
     if not (isinstance(found, type) and issubclass(found, PLUGIN_POINTS)):
         raise ConfigError(
             f"{target} is not a plug-in",
@@ -83,17 +89,38 @@ def _call(cls: type, options: dict[str, Any], key: str) -> Any:
 
 
 def _explain(error: pydantic.ValidationError, cls: type, key: str) -> ConfigError:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or key
-    where = f"{key}.{name}" if first["loc"] else key
-    known = ", ".join(getattr(cls, "__dataclass_fields__", {}))
+    errors = error.errors()
+    first = errors[0]
+    location = _location(first["loc"])
+    name = ".".join(location) or key
+    where = f"{key}.{name}" if location else key
     if first["type"] == "unexpected_keyword_argument":
-        return ConfigError(f"unknown option {name!r}", where=where, hint=f"{key} has: {known or 'no options'}")
+        return ConfigError(f"there is no option {where!r}", where=where, hint=f"{key} has: {_known(cls)}")
     if first["type"] in {"missing", "missing_argument"}:
         return ConfigError(f"option {name!r} is missing", where=where, hint=f"say {where}=...")
-    message = first["msg"].removeprefix("Value error, ")
+    wishes = dict.fromkeys(_wish(other["msg"]) for other in errors if _location(other["loc"]) == location)
     return ConfigError(
-        f"{message[:1].lower()}{message[1:]}, not {first['input']!r}",
+        f"{name} {' or '.join(wishes).replace(' or should ', ' or ')}, not {first['input']!r}",
         where=where,
-        hint=f"{key} has: {known}",
+        hint=f"change {where}, or leave it out for the default",
     )
+
+
+def _location(loc: tuple[int | str, ...]) -> list[str]:
+    """A union reports each of its types under a name that is none of the user's: left out here."""
+    return [str(part) for index, part in enumerate(loc) if index == 0 or isinstance(part, int)]
+
+
+def _wish(message: str) -> str:
+    """What pydantic says of a value, as the end of a sentence that begins with the option's name."""
+    message = message.removeprefix("Value error, ").split(", unable to")[0].split(", got a number")[0]
+    message = message.split(" after validation")[0]
+    message = message.replace("valid integer", "whole number").replace("a valid number", "a number")
+    subject, should, wanted = message.partition(" should ")
+    return f"should {wanted}" if should and " " not in subject else f"is wrong ({message})"
+
+
+def _known(cls: type) -> str:
+    """The options of a plug-in, by the names that users write."""
+    fields = getattr(cls, "__pydantic_fields__", {})
+    return ", ".join(str(field.validation_alias or name) for name, field in fields.items()) or "no options"

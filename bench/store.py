@@ -212,7 +212,8 @@ def _told(folder: Path) -> Iterator[None]:
             hint = "nothing finished is lost: free some space, then `bench run --resume` this run"
         else:
             hint = "say results_dir=FOLDER for a place that you may write to"
-        raise StoreError(f"cannot write results: {error.strerror or error}", where=str(folder), hint=hint) from error
+        what = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        raise StoreError(f"cannot write results: {what}", where=str(folder), hint=hint) from error
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

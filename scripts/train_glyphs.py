@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,13 +17,14 @@ from safetensors.torch import save_file
 
 from workloads.glyphs import drawing, training
 from workloads.glyphs.network import STUDENT_WIDTHS, WIDTHS, Network
+from workloads.glyphs.recipe import SCRATCH
 
 
 def main() -> None:
     arguments = _arguments()
     torch.manual_seed(arguments.seed)
     network = Network(STUDENT_WIDTHS if arguments.student else WIDTHS)
-    recipe = training.Recipe(images=arguments.images, peak_rate=arguments.peak_rate)
+    recipe = replace(SCRATCH, images=arguments.images, peak_rate=arguments.peak_rate)
     started = time.perf_counter()
 
     def report(seen: int, loss: float) -> None:
@@ -42,15 +44,11 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="of the initial weights and the images (default 1)")
+    parser.add_argument("--images", type=int, default=SCRATCH.images, help="images to train on (default %(default)s)")
     parser.add_argument(
-        "--seed", type=int, default=1, help="of the initial weights and the images (default 1)"
-    )
-    parser.add_argument("--images", type=int, default=128_000, help="images to train on (default 128000)")
-    parser.add_argument(
-        "--peak-rate", type=float, default=4e-3, help="greatest learning rate (default 0.004)"
+        "--peak-rate", type=float, default=SCRATCH.peak_rate, help="greatest learning rate (default %(default)s)"
     )
     parser.add_argument("--student", action="store_true", help="train the half-width network instead")
     parser.add_argument("--out", type=Path, help="file to write the weights to (default: none is written)")

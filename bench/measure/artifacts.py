@@ -78,11 +78,19 @@ def find(cache: Path, name: str) -> Artifact | None:
         return None
 
 
+def prepare_folder(cache: Path) -> None:
+    """Make the cache's folders; StoreError where that is impossible."""
+    try:
+        (cache / "locks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache, error) from error
+
+
 @contextmanager
 def locked(cache: Path, name: str) -> Iterator[None]:
     """Only one process at a time builds an artifact; the others wait and then find it."""
+    prepare_folder(cache)
     try:
-        (cache / "locks").mkdir(parents=True, exist_ok=True)
         lock = (cache / "locks" / name).open("w")
     except OSError as error:
         raise _unwritable(cache, error) from error

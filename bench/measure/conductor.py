@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bench import clock
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
-from bench.contract import Slot
+from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial
 from bench.measure.link import ChildFailed
 from bench.measure.prepare import Prepared, prepare, with_quality
@@ -43,7 +43,6 @@ class Conductor:
         self._run = run
         self._watcher = watcher
         self._environment = _environment(experiment)
-        self._slots: dict[str, tuple[Slot, ...]] = {}
 
     def conduct(self) -> None:
         """Measure what is not yet done. Interrupted at any point, the run can be resumed."""
@@ -55,7 +54,7 @@ class Conductor:
         prepared = self._prepare(sizes)
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
-        with Telemetry(self._experiment.isolation, sources, interval_s, self._environment) as telemetry:
+        with Telemetry(Processes(), sources, interval_s, self._environment) as telemetry:
             for planned in left:
                 self._watcher.started(planned)
                 size = sizes[planned.partition, planned.optimization]

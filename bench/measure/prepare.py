@@ -12,6 +12,7 @@ from bench import clock
 from bench.config import Experiment
 from bench.contract import Optimization, Slot
 from bench.errors import InputError
+from bench.isolation.process import Processes
 from bench.measure import artifacts, quality
 from bench.measure.artifacts import Artifact
 from bench.measure.link import ChildFailed, Link, await_events
@@ -128,7 +129,8 @@ class _Preparation:
 
     def _in_builder(self, task: Task, do: str, folder: Path) -> dict[str, float]:
         slot = Slot(index=0, threads=len(self._experiment.device.cpus))
-        process = self._experiment.isolation.start(["bench.measure.builder"], slot, self._environment)
+        # A plain process: limits are for tenants, and training needs more than inference.
+        process = Processes().start(["bench.measure.builder"], slot, self._environment)
         link = Link(process, f"the builder of {self._name}")
         limit_s = self._experiment.protocol.build_limit_s
         try:

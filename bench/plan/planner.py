@@ -21,9 +21,9 @@ def make_plan(experiment: Experiment) -> Plan:
     cells = _cells(experiment, infeasible)
     if not any(cells.values()):
         raise InfeasibleHere(
-            "nothing of this experiment can run here: " + "; ".join(item.reason for item in infeasible),
+            "nothing of this experiment can run here: " + _reasons(infeasible),
             where=f"workload={experiment.workload_name} on {experiment.device.name}",
-            hint="`bench plan` lists what is infeasible and why; `bench doctor` tells what this machine has",
+            hint=_what_could(experiment),
         )
     _check_baseline(experiment, cells)
     trials = tuple(_trials(experiment, cells))
@@ -44,6 +44,22 @@ def make_plan(experiment: Experiment) -> Plan:
         infeasible=tuple(infeasible),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
     )
+
+
+def _reasons(infeasible: list[Infeasible]) -> str:
+    """Each reason once, with the names that it holds for."""
+    names: dict[str, list[str]] = {}
+    for item in infeasible:
+        named = [part for part in (item.partition, item.optimization) if part != ALL]
+        names.setdefault(item.reason, []).extend(named)
+    return "; ".join(f"{', '.join(named)}: {reason}" if named else reason for reason, named in names.items())
+
+
+def _what_could(experiment: Experiment) -> str:
+    baseline = experiment.workload.default_baseline
+    if baseline not in experiment.optimizations:
+        return f"this workload's own baseline is {baseline}: say 'optimizations=[{baseline},...]'"
+    return "`bench list` names what else there is; `bench doctor` tells what this machine has"
 
 
 def _infeasible(experiment: Experiment) -> list[Infeasible]:

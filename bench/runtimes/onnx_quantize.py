@@ -35,11 +35,12 @@ def quantize_static(source: Path, target: Path, workload: Workload) -> None:
 
 
 def _operators(prepared: Path) -> list[str] | None:
-    """Which operators get int8: in transformers the matrix products only, everything ONNX Runtime can elsewhere.
+    """Which operators get int8: in transformers the matrix products only, everything ONNX Runtime can
+    elsewhere.
 
-    Convolutional networks want their additions and poolings in int8 too, so that activations stay int8 from one
-    convolution to the next. In transformers that loses accuracy and gains nothing (DistilBERT, batch 1: cosine to
-    fp32 0.93 with everything, 0.97 with the products alone, both 2.7 times faster than fp32).
+    Convolutional networks want their additions and poolings in int8 too, so that activations stay int8 from
+    one convolution to the next. In transformers that loses accuracy and gains nothing (DistilBERT, batch 1:
+    cosine to fp32 0.93 with everything, 0.97 with the products alone, both 2.7 times faster than fp32).
     """
     import onnx
 

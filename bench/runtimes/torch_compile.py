@@ -1,10 +1,11 @@
 """torch.compile with Inductor: weights frozen into the code, static shapes, C++ kernels compiled beforehand.
 
-What costs a fresh process most is the C++ compiler. Its results are kept in Inductor's own cache, which `build` fills
-and `load` reads: 13-25 s to the first result become 3-5 s (a small ResNet, two busy cores). With freezing
-on, Inductor keeps no compiled *graph* (weights packed for oneDNN cannot be cached), so the graph is lowered again in
-each process; without freezing it is kept, which saves a second of starting and costs the folded weights. The cache is
-Inductor's: sources, shared objects and, in places, its own pickles, written and read by torch alone.
+What costs a fresh process most is the C++ compiler. Its results are kept in Inductor's own cache, which
+`build` fills and `load` reads: 13-25 s to the first result become 3-5 s (a small ResNet, two busy cores).
+With freezing on, Inductor keeps no compiled *graph* (weights packed for oneDNN cannot be cached), so the
+graph is lowered again in each process; without freezing it is kept, which saves a second of starting and
+costs the folded weights. The cache is Inductor's: sources, shared objects and, in places, its own pickles,
+written and read by torch alone.
 """
 
 from __future__ import annotations
@@ -62,10 +63,11 @@ class TorchCompile(Runtime):
         options: dict[str, Any] = {
             "freezing": self.freezing,
             "fx_graph_cache": True,
-            # Otherwise the slot's thread count is a constant in the C++ code, and `build`, which does not know the
-            # slot, would compile what no tenant finds.
+            # Otherwise the slot's thread count is a constant in the C++ code, and `build`, which does not
+            # know the slot, would compile what no tenant finds.
             "cpp.dynamic_threads": True,
-            # No pool of compiler processes beside a tenant; with a warm cache there is nothing for them to do.
+            # No pool of compiler processes beside a tenant; with a warm cache there is nothing for them to
+            # do.
             "compile_threads": 1,
         }
         with inductor.patch(options):
@@ -73,8 +75,9 @@ class TorchCompile(Runtime):
 
 
 def _trust_instructions(folder: Path) -> None:
-    """Skip Inductor's check that the compiler's vector code loads, which starts a Python process in every tenant
-    (1.3 s of CPU time): `build` has done it on this machine, for the very instructions that are chosen here."""
+    """Skip Inductor's check that the compiler's vector code loads, which starts a Python process in every
+    tenant (1.3 s of CPU time): `build` has done it on this machine, for the very instructions that are chosen
+    here."""
     import torch._inductor.config as inductor
     from torch._inductor import cpu_vec_isa
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +25,14 @@ class TorchEager(Runtime):
         import torch
 
         use_threads(slot)
-        model = recipe.model()  # outside inference mode: autocast caches casts only of ordinary parameters
-        if self.autocast is None:
-            casting = nullcontext()
-        else:
-            casting = torch.autocast("cpu", dtype=getattr(torch, self.autocast), cache_enabled=True)
-        with torch.inference_mode(), casting:
+        model = recipe.model()
+        with ExitStack() as surroundings:
+            if self.autocast is None:
+                surroundings.enter_context(torch.inference_mode())
+            else:
+                # Not inference mode: autocast does not keep its casts there, and would cast all weights in
+                # each call.
+                surroundings.enter_context(torch.no_grad())
+                dtype = getattr(torch, self.autocast)
+                surroundings.enter_context(torch.autocast("cpu", dtype=dtype, cache_enabled=True))
             yield TorchLoaded(model, InputForm.of(model), by_name=True, detail={})

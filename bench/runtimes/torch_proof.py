@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,7 @@ def read_trace(
     for (name, precision), count in (unseen or {}).items():
         precisions[precision] += count
         operators[f"{name} {precision}"] += count
-    for event in trace["traceEvents"]:
-        if event.get("cat") != "cpu_op" or not is_heavy(event["name"]):
-            continue
+    for event in outermost_heavy(trace["traceEvents"]):
         types = event.get("args", {}).get("Input type", ())
         found = next((PRECISIONS[t] for t in types if isinstance(t, str) and t in PRECISIONS), "unknown")
         precisions[found] += 1
@@ -113,6 +111,22 @@ def read_trace(
         operators=dict(precisions),
         detail={**detail, "heavy": dict(operators)},
     )
+
+
+def outermost_heavy(events: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Heavy operators that were not called by another heavy one, as `_slow_conv2d_forward` is by
+    `thnn_conv2d`.
+
+    A trace has no parents; on one thread, what begins before another's end is inside it (times in
+    microseconds).
+    """
+    heavy = [event for event in events if event.get("cat") == "cpu_op" and is_heavy(event["name"])]
+    ends_us: dict[Any, float] = {}
+    for event in sorted(heavy, key=lambda event: (event["ts"], -event["dur"])):
+        if event["ts"] < ends_us.get(event["tid"], float("-inf")):
+            continue
+        ends_us[event["tid"]] = event["ts"] + event["dur"]
+        yield event
 
 
 def majority(counts: Mapping[str, int]) -> str:

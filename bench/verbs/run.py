@@ -15,6 +15,7 @@ from bench.devices import host
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
 from bench.judge import table
+from bench.measure import artifacts
 from bench.measure.conductor import Conductor
 from bench.plan.planner import make_plan
 from bench.records import Plan
@@ -26,10 +27,13 @@ RUN_FORMAT = 1
 
 def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None, as_json: bool) -> int:
     """All experiments, one after the other; each is a run of its own."""
-    if resume:
+    if resume is not None:
         return _resume(Path(resume), overrides, config_dirs, as_json)
     experiments = load_experiments(overrides, config_dirs)
     plans = [make_plan(experiment) for experiment in experiments]  # all must be sound before the first begins
+    for experiment in experiments:
+        experiment.workload.identity()  # a file that is missing or bad shows here
+        artifacts.prepare_folder(experiment.cache_dir)
     if host.nvidia_gpu_present():
         progress.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
     results = [_start(experiment, plan, as_json) for experiment, plan in zip(experiments, plans, strict=True)]

@@ -27,9 +27,7 @@ def option(name: str) -> Optimization:
 
 
 @contextmanager
-def loaded(
-    optimization: Optimization, workload: Workload, folder: Path, batch_size: int = 8
-) -> Iterator[Loaded]:
+def loaded(optimization: Optimization, workload: Workload, folder: Path, batch_size: int = 8) -> Iterator[Loaded]:
     """Prepare, build and load as builder and tenant do, in `folder`."""
     recipe = Recipe(workload, optimization.passes)
     if store.prepared_passes(recipe):

@@ -1,4 +1,5 @@
-"""Every option of `configs/optimizations/`: composes, builds, loads, answers like fp32, and proves its precision."""
+"""Every option of `configs/optimizations/`: composes, builds, loads, answers like fp32, and proves its
+precision."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from .options import FOLDER, NAMES, SLOT, answers, cosine, loaded, option
 from .specimens import Sequences, Squares
 
 COMPILED = {"torch_compile", "torch_compile_bf16", "int8_torchao"}
+SLOW = {*((name, "cnn") for name in COMPILED), ("int8_torchao", "transformer")}
 DEVICE = Device(kind="cpu", name="test", cpus=(0,), memory_bytes=1)
 SPECIMENS: dict[str, Workload] = {"cnn": Squares(), "transformer": Sequences()}
-# torchao quantises linear layers only: on convolutions the honest proof is fp32, and the gate refuses the trial.
+# torchao quantises linear layers only: on convolutions the honest proof is fp32, and the gate refuses the
+# trial.
 ANOTHER_PRECISION = {("int8_torchao", "cnn"): "fp32"}
 RETRAINED = ("pruned", "distilled")  # other functions, that agree on the class
 
 CASES = [
-    pytest.param(name, kind, marks=[pytest.mark.slow] if name in COMPILED and kind == "cnn" else [])
+    pytest.param(name, kind, marks=[pytest.mark.slow] if (name, kind) in SLOW else [])
     for name in NAMES
     if name != "native"
     for kind in SPECIMENS
@@ -52,8 +55,21 @@ def test_option_answers_and_proves(name: str, kind: str, tmp_path: Path) -> None
         assert_no_pickle(tmp_path)
 
 
+def test_autocast_casts_weights_once(tmp_path: Path) -> None:
+    """Inputs are cast in every call, the kernels of the convolutions only in the first."""
+    from bench.runtimes.torch_proof import profiled
+
+    workload = Squares()
+    with option("amp_bf16").runtime.load(Recipe(workload), tmp_path, SLOT) as model:
+        trace = profiled(model.bind(workload.inputs(8, seed=5)))
+    casts = [event["args"] for event in trace["traceEvents"] if event["name"] == "aten::_to_copy"]
+    kernels = [args["Input Dims"][0] for args in casts if args["Input Dims"][0][-2:] == [3, 3]]
+    assert casts and not kernels
+
+
 def assert_no_pickle(folder: Path) -> None:
-    """Torch archives are zip files; only TorchScript's own may be here, whose pickles hold data and no code."""
+    """Torch archives are zip files; only TorchScript's own may be here, whose pickles hold data and no
+    code."""
     allowed = {".safetensors", ".json", ".onnx", ".data", ".torchscript"}
     for path in folder.rglob("*"):
         if path.is_file():

@@ -1,4 +1,5 @@
-"""Pruning removes what it says: channels of convolutional networks, feed-forward channels and heads of transformers."""
+"""Pruning removes what it says: channels of convolutional networks, feed-forward channels and heads of
+transformers."""
 
 from __future__ import annotations
 
@@ -29,9 +30,7 @@ def test_half_of_all_channels_but_the_outputs() -> None:
 def bert() -> tuple[Any, dict[str, Any]]:
     from transformers import BertConfig, BertForSequenceClassification
 
-    config = BertConfig(
-        num_hidden_layers=1, hidden_size=32, num_attention_heads=4, intermediate_size=64, vocab_size=50
-    )
+    config = BertConfig(num_hidden_layers=1, hidden_size=32, num_attention_heads=4, intermediate_size=64, vocab_size=50)
     ids = torch.arange(20).reshape(2, 10)
     return BertForSequenceClassification(config), {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 

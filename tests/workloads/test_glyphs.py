@@ -70,9 +70,7 @@ def test_shipped_weights_reach_the_recorded_accuracy() -> None:
     model = glyphs.load()
     assert not model.training
     model = model.to(memory_format=torch.channels_last)  # for speed
-    assert accuracy(model, evaluation.inputs["image"], evaluation.labels) == pytest.approx(
-        ACCURACY, abs=0.0005
-    )
+    assert accuracy(model, evaluation.inputs["image"], evaluation.labels) == pytest.approx(ACCURACY, abs=0.0005)
     assert 0.95 < ACCURACY < 0.995
     assert SHIPPED.stat().st_size < 5_000_000
 
@@ -151,15 +149,18 @@ def test_missing_weights_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_another_seed_learns_the_same() -> None:
-    """A third of the full recipe on another seed: the accuracy comes from the images, not from luck."""
+    """The full recipe on another seed: the accuracy comes from the images, not from luck. Minutes on idle cores."""
     import torch
 
     from workloads.glyphs import training
     from workloads.glyphs.network import Network
+    from workloads.glyphs.recipe import SCRATCH
 
-    torch.manual_seed(77)
+    torch.manual_seed(2)
     network = Network()
-    training.train(network, None, training.Recipe(images=44_800, peak_rate=4e-3), seed=77)
+    training.train(network, None, SCRATCH, seed=2)
     evaluation = Glyphs().evaluation()
-    assert training.accuracy(network, evaluation.inputs["image"], evaluation.labels) > ACCURACY - 0.03
+    reached = training.accuracy(network, evaluation.inputs["image"], evaluation.labels)
+    assert reached == pytest.approx(ACCURACY, abs=0.005)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from bench.contract import Arrays, Evaluation, Workload, plugin
+from workloads.glyphs.recipe import Recipe
 
 ACCURACY = 0.9781
 """Accuracy of the shipped weights in fp32."""
@@ -30,8 +31,8 @@ class Glyphs(Workload):
     """
 
     weights: str = "shipped"
-    finetune_images: int = 32_000
-    finetune_rate: float = 1e-3
+    finetune_images: int = 64_000
+    finetune_rate: float = 3e-3
     student_images: int = 96_000
     student_rate: float = 4e-3
 
@@ -48,8 +49,7 @@ class Glyphs(Workload):
             "ranges": asdict(drawing.RANGES),
             "evaluation_images": _EVALUATION_IMAGES,
             "calibration_images": _CALIBRATION_BATCHES * _CALIBRATION_BATCH_SIZE,
-            "finetune": [self.finetune_images, self.finetune_rate],
-            "student": [self.student_images, self.student_rate],
+            "recipes": [asdict(recipe) for recipe in self._recipes()],
         }
 
     def load(self) -> Any:
@@ -87,13 +87,9 @@ class Glyphs(Workload):
         """The long recipe for a network that was never trained, such as `student()`; else the short one."""
         from workloads.glyphs import network, training
 
-        if network.is_untrained(model):
-            recipe = training.Recipe(self.student_images, self.student_rate, batch_size=64)
-        else:
-            # Small batches: more steps for the same images, and there are few.
-            recipe = training.Recipe(self.finetune_images, self.finetune_rate, batch_size=32)
+        short, long = self._recipes()
         # Seeds below 1000 are for training weights from scratch: these images are new to them.
-        training.train(model, teacher, recipe, seed=1000 + seed)
+        training.train(model, teacher, long if network.is_untrained(model) else short, seed=1000 + seed)
 
     def student(self) -> Any:
         """Half the width: a quarter of the multiplications."""
@@ -104,3 +100,10 @@ class Glyphs(Workload):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return Network(STUDENT_WIDTHS).eval()
+
+    def _recipes(self) -> tuple[Recipe, Recipe]:
+        """For trained networks and for untrained ones. Small batches: the images are few, the steps should not be."""
+        return (
+            Recipe(self.finetune_images, self.finetune_rate, batch_size=32),
+            Recipe(self.student_images, self.student_rate, batch_size=64),
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,12 @@ import torch
 from torch.nn import functional
 
 from workloads.glyphs import drawing
+from workloads.glyphs.recipe import Recipe
 
 _PART_IMAGES = 6_400  # drawn at once: 26 MB
 
 Report = Callable[[int, float], None]
 """Called after each part with the images seen so far and the mean loss over the part."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how fast to learn; `temperature` and `teacher_share` matter only with a teacher."""
-
-    images: int
-    peak_rate: float
-    batch_size: int = 128
-    warmup_share: float = 0.2
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
-    temperature: float = 3.0
-    teacher_share: float = 0.8
 
 
 def train(model: Any, teacher: Any | None, recipe: Recipe, seed: int, report: Report | None = None) -> None:
@@ -95,9 +81,7 @@ def _loss(logits: Any, labels: Any, answer: Any | None, recipe: Recipe) -> Any:
     return share * recipe.temperature**2 * divergence + (1 - share) * truth
 
 
-def accuracy(
-    model: Any, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], batch_size: int = 250
-) -> float:
+def accuracy(model: Any, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], batch_size: int = 250) -> float:
     """Share of the images whose most likely class is the right one."""
     right = 0
     with torch.inference_mode():

@@ -53,9 +53,7 @@ def _shapes(path: Path) -> Shapes:
         shapes = {name: (str(entry["dtype"]), tuple(entry["shape"])) for name, entry in header.items()}
         end = max(entry["data_offsets"][1] for entry in header.values())
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(
-            "the glyphs weights are not a safetensors file", where=str(path), hint=_HINT
-        ) from error
+        raise InputError("the glyphs weights are not a safetensors file", where=str(path), hint=_HINT) from error
     if len(content) != 8 + length + end:
         raise InputError("the glyphs weights are cut off or have bytes too many", where=str(path), hint=_HINT)
     return shapes
