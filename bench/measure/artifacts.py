@@ -24,6 +24,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import bench
 from bench.errors import StoreError
 
 OUTPUTS = "outputs.npy"
@@ -32,6 +33,8 @@ PROBE = "probe.npy"
 RUNTIME = "runtime"
 MANIFEST = "artifact.json"
 
+MAKERS = ("optimizations", "runtimes")
+"""Folders of bench whose code decides what an artifact contains: a change there builds all anew."""
 LIBRARIES = ("torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -57,8 +60,11 @@ def library_versions() -> dict[str, str]:
 
 
 def key_of(content: Mapping[str, Any], *plugins: Any) -> str:
-    """A key over `content` (JSON) and over the source files of the plug-ins' classes."""
+    """A key over `content` (JSON), the source files of the plug-ins' classes, and all of bench that makes artifacts."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    for folder in MAKERS:
+        for path in sorted((Path(bench.__file__).parent / folder).glob("*.py")):
+            digest.update(path.read_bytes())
     for cls in sorted({type(plugin) for plugin in plugins}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"):
         digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
         digest.update(Path(inspect.getfile(cls)).read_bytes())
