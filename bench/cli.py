@@ -37,8 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"bench: {error}\n")
         code = error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write("bench: interrupted\n")
-        code = Interrupted.exit_code
+        early = Interrupted(
+            "interrupted", where=f"bench {options.verb}", hint="start it again: nothing was being measured"
+        )
+        sys.stderr.write(f"bench: {early}\n")
+        code = early.exit_code
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -75,7 +75,7 @@ def hydra_ready(folders: Sequence[Path]) -> Iterator[None]:
 
     class UserFolders(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-            for folder in reversed(folders):
+            for folder in folders:  # each just before ours, so the first stays first
                 search_path.prepend("user", f"file://{folder}", anchor=SearchPathQuery(provider="main"))
 
     plugins = Plugins.instance()

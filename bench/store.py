@@ -212,7 +212,9 @@ def _told(folder: Path) -> Iterator[None]:
             hint = "nothing finished is lost: free some space, then `bench run --resume` this run"
         else:
             hint = "say results_dir=FOLDER for a place that you may write to"
-        what = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        # pyarrow wraps the system's words in its own; its error number is the system's.
+        what = os.strerror(error.errno) if error.errno else str(error)
+        what = "there is a file of that name" if isinstance(error, FileExistsError) else what
         raise StoreError(f"cannot write results: {what}", where=str(folder), hint=hint) from error
 
 

@@ -21,7 +21,7 @@ SHORT = (
     "protocol.blocks=2",
     "protocol.warmup_min_s=0",
     "protocol.warmup_limit_s=0.25",
-    "protocol.window_s=0.05",
+    "protocol.window_s=0.1",
     "protocol.min_requests=1",
     "protocol.trial_limit_s=30",
 )

@@ -124,7 +124,7 @@ def test_telemetry_that_is_killed_spoils_its_trial_and_is_back_for_the_next(tmp_
 def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_process(
     tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
-    wanted = ("run", *SPECIMEN, *SHORT, "protocol.window_s=0.5", "protocol.blocks=4")
+    wanted = ("run", *SPECIMEN, *SHORT, "protocol.window_s=0.2", "protocol.blocks=3")
     process = start_bench(*wanted, cwd=tmp_path)
     if moment == "early":
         until(lambda: run_folders(tmp_path / "results"), "a run")
@@ -140,7 +140,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_process(
     assert "Traceback" not in stderr
     folder = only_run(tmp_path)
     what, where, hint = three_lines("\n".join(stderr.splitlines()[-3:]))
-    assert what.startswith(f"bench: interrupted after {len(lines(folder)) if moment != 'early' else 0} of 4 trials")
+    assert what.startswith(f"bench: interrupted after {len(lines(folder)) if moment != 'early' else 0} of 3 trials")
     assert str(folder) in where
     assert hint == f"  hint: bench run --resume {folder}"
     until(lambda: not alive(left), "the end of its processes", 5)

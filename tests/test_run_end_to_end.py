@@ -27,6 +27,7 @@ LINE = {
     "id", "block", "position", "workload", "scenario", "partition", "optimization", "tenants", "status", "reason",
     "throughput_per_s", "latency_ms", "quality", "telemetry", "gate", "rehearsal",
 }  # fmt: skip
+LONGER = ("workload.duration_ms=2", "protocol.window_s=0.25")
 ALL_WAYS = ("partitions=[full,time_shared,cpuset,mig_1of7,mps,green_context]",)
 
 
@@ -34,7 +35,7 @@ ALL_WAYS = ("partitions=[full,time_shared,cpuset,mig_1of7,mps,green_context]",)
 def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """One run on every kind of partition: its folder, and what it printed."""
     cwd = tmp_path_factory.mktemp("shared")
-    result = run_bench("run", *SPECIMEN, *SHORT, *ALL_WAYS, "seed=5", "workload.duration_ms=2", "--json", cwd=cwd)
+    result = run_bench("run", *SPECIMEN, *SHORT, *ALL_WAYS, "seed=5", *LONGER, "--json", cwd=cwd)
     assert result.returncode == 0, result.stderr
     (folder,) = run_folders(cwd / "results")
     return folder, (result.stdout, result.stderr)
@@ -150,7 +151,7 @@ def test_the_table_goes_to_stdout(tmp_path: Path) -> None:
 
 def test_a_seed_reproduces_the_plan_and_the_run_follows_it(shared: tuple[Path, Any]) -> None:
     folder, _ = shared
-    wanted = (*SPECIMEN, *SHORT, *ALL_WAYS, "workload.duration_ms=2")
+    wanted = (*SPECIMEN, *SHORT, *ALL_WAYS, *LONGER)
     plans = [
         json.loads(run_bench("plan", *wanted, f"seed={seed}", "protocol.blocks=6", "--json", cwd=folder).stdout)
         for seed in (5, 5, 6)

@@ -82,7 +82,10 @@ def _evaluate(opened: OpenTask, loaded: Loaded, evaluation: Evaluation) -> Any:
     for start in range(0, items, size):
         batch, filled = _slice(evaluation.inputs, start, size, pad=runtime.batch_specific)
         outputs.append(loaded.outputs(loaded.bind(batch)())[:filled])
-    return np.concatenate(outputs).astype(np.float32)
+    judged = np.concatenate(outputs).astype(np.float32)
+    if not np.isfinite(judged).all():
+        raise ValueError("its outputs on the evaluation items are not all finite numbers")
+    return judged
 
 
 def _slice(inputs: Arrays, start: int, size: int, pad: bool) -> tuple[Arrays, int]:
