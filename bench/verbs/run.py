@@ -102,10 +102,12 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
 
 
 def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
-    done = len(stored.trials())
-    expected = progress.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
-    progress.say(f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built")
     try:
+        done = len(stored.trials())
+        expected = progress.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
+        progress.say(
+            f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built"
+        )
         with progress.ProgressView(plan, done) as view:
             Conductor(experiment, plan, stored, view).conduct()
     except KeyboardInterrupt:
