@@ -52,7 +52,7 @@ def assess(
         min_requests=min(protocol.min_requests, gate.FEWEST_REQUESTS),
         window_medians=[steady.window_medians(latencies.tolist()) for latencies in window.latencies_ns],
         run_delay_share=_run_delay_share(answers),
-        cores_shared=sum(slot.threads for slot in answers.slots) > cores,
+        cores_shared=len(answers.slots) > 1 and not all(slot.cpus for slot in answers.slots),
         foreign_cpu_share=shares["foreign_cpu_share"],
         steal_share=shares["steal_share"],
         telemetry_problem=answers.ticks.problem,

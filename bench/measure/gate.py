@@ -66,13 +66,6 @@ def _enough(e: Evidence) -> str | None:
     return f"only {least} requests in the common window, {e.min_requests} needed"
 
 
-def _steady_window(e: Evidence) -> str | None:
-    for medians in e.window_medians:
-        if medians and not steady.is_steady(medians, steady.WINDOW_TOLERANCE):
-            return f"not steady: {steady.drift(medians)[0]:+.1%} from the first half of the window to the second"
-    return None
-
-
 def _starved(e: Evidence) -> str | None:
     if e.cores_shared or not e.run_delay_share > RUN_DELAY_LIMIT:
         return None
@@ -113,7 +106,7 @@ def _same_model(e: Evidence) -> str | None:
     return None
 
 
-CHECKS = (_warm, _enough, _steady_window, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)
+CHECKS = (_warm, _enough, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)
 
 
 def _numbers(e: Evidence) -> dict[str, Any]:

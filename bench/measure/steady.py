@@ -20,7 +20,6 @@ from bench.clock import now_ns, seconds
 HALF = 5
 CHUNK_NS = 20_000_000
 WARMUP_TOLERANCE = 0.02
-WINDOW_TOLERANCE = 0.05
 STANDARD_ERRORS = 3.0
 NORMAL_DIFFERENCE = 0.9539
 """Median absolute difference of two standard normal values: sqrt(2) x 0.6745."""

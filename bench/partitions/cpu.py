@@ -21,14 +21,16 @@ class Full(Partition):
 
 @plugin
 class TimeShared(Partition):
-    """`tenants` processes share all cores. Each sees the whole device, so each runs one thread per core unless
-    `threads` says otherwise; more threads than cores is what time sharing means here."""
+    """`tenants` processes share all cores, unpinned. Each runs its fair share of threads (cores / tenants, at least
+    one) unless `threads` says otherwise. One thread per core in each, what torch does when nobody tells it, lets the
+    tenants' OpenMP threads spin at barriers against each other: two such tenants on two cores were seen to take
+    hundreds of times longer than one."""
 
     tenants: Tenants = 2
     threads: Annotated[int, pydantic.Field(ge=1, strict=True)] | None = None
 
     def slots(self, device: Device) -> tuple[Slot, ...]:
-        threads = self.threads or len(device.cpus)
+        threads = self.threads or max(1, len(device.cpus) // self.tenants)
         return tuple(Slot(index=index, threads=threads) for index in range(self.tenants))
 
 

@@ -76,11 +76,14 @@ def is_heavy(name: str) -> bool:
 
 
 def profiled(call: Callable[[], Any]) -> Mapping[str, Any]:
-    """The profiler's trace of one call, after one call that is not recorded."""
-    from torch.profiler import ProfilerActivity, profile
+    """The profiler's trace of one call, after one call that is not recorded.
+
+    torch.profiler.profile is this with a schedule around it, and imports all of Inductor when it starts: a second.
+    """
+    from torch.autograd.profiler import profile
 
     call()
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+    with profile(record_shapes=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"

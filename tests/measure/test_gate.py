@@ -34,7 +34,6 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "warm-up, few": ({"warmups": [{**WARMING, "drift": math.nan}]}, "too few requests to tell"),
     "requests": ({"requests": [100, 9]}, "only 9 requests in the common window, 10 needed"),
     "no common window": ({"requests": [0, 0], "window_medians": [[], []]}, "only 0 requests"),
-    "window": ({"window_medians": [[1.0] * 10, [1.0] * 5 + [1.2] * 5]}, "not steady: +20.0%"),
     "waiting": ({"run_delay_share": 0.4}, "waited for a core 40% of the window"),
     "foreign": ({"foreign_cpu_share": 0.5}, "other processes used 50%"),
     "steal": ({"steal_share": 0.07}, "the hypervisor took 7%"),

@@ -39,12 +39,12 @@ def test_noise_alone_is_steady(noise: float) -> None:
 
 @pytest.mark.parametrize("slope", [0.3, -0.3])
 def test_a_linear_drift_is_not_steady_though_it_is_noisy(slope: float) -> None:
-    found = [steady.is_steady(noisy(noise=0.01, slope=slope), steady.WINDOW_TOLERANCE) for _ in range(300)]
+    found = [steady.is_steady(noisy(noise=0.01, slope=slope), 0.05) for _ in range(300)]
     assert np.mean(found) < 0.05
 
 
 def test_a_drift_within_the_tolerance_is_let_pass() -> None:
-    assert steady.is_steady(noisy(slope=0.04), steady.WINDOW_TOLERANCE)
+    assert steady.is_steady(noisy(slope=0.04), 0.05)
 
 
 def test_a_step_from_warm_up_is_not_steady() -> None:
