@@ -49,7 +49,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def pack_stamps(stamps: array[int], count: int) -> str:
-    """Nanosecond stamps as base64 of little-endian 64-bit integers."""
+    """The first `count` nanosecond stamps as base64 of little-endian 64-bit integers."""
     return base64.b64encode(np.frombuffer(stamps, dtype=np.int64, count=count).astype("<i8").tobytes()).decode()
 
 

@@ -74,12 +74,9 @@ def check(folder: Path) -> None:
     trials = lines(folder)
     assert Counter(trial["id"] for trial in trials) == Counter(planned_ids(folder))
     assert not list(folder.rglob("*.tmp"))
-    # On a busy machine a tenant may get no time in so short a window: that is all that may fail here.
-    failed = [trial for trial in trials if trial["status"] == "failed"]
-    assert all("answered no request" in trial["reason"] for trial in failed), failed
-    measured = [trial for trial in trials if trial not in failed]
+    assert not [trial for trial in trials if trial["status"] == "failed"]
     for part in ("samples", "telemetry"):
-        assert {path.stem for path in (folder / part).iterdir()} == {trial["id"] for trial in measured}
+        assert {path.stem for path in (folder / part).iterdir()} == {trial["id"] for trial in trials}
         for path in (folder / part).iterdir():
             assert read_table(path)
     for trial in measured:

@@ -234,14 +234,15 @@ def test_tenants_get_the_cores_of_their_slot(tmp_path: Path, partition: str) -> 
     told = sorted(path.read_text() for path in seen.iterdir())
     cpus = sorted(os.sched_getaffinity(0))
     everything = ",".join(map(str, cpus))
-    share = len(cpus) // 2
+    share = max(1, len(cpus) // 2)
     if partition == "cpuset":
         slots = [",".join(map(str, cpus[start : start + share])) + f" {share}" for start in (0, share)]
         assert set(slots) <= set(told)
         told = [text for text in told if text not in slots]
-    # The builder, and tenants that share their time, may run everywhere.
-    assert set(told) == {f"{everything} {len(cpus)}"}
-    assert len(told) == (1 if partition == "cpuset" else 3)
+    else:  # tenants that share their time may run everywhere, each with its fair share of threads
+        assert told.count(f"{everything} {share}") >= 2
+        told = [text for text in told if text != f"{everything} {share}"]
+    assert told == [f"{everything} {len(cpus)}"]  # the builder
 
 
 def test_list_names_every_option(tmp_path: Path) -> None:

@@ -76,14 +76,12 @@ def assess(
 def _stamps(index: int, text: Any) -> Stamps:
     """A tenant's stamps, checked: a tenant is not trusted to be well."""
     try:
-        stamps = wire.unpack_stamps(text)
+        flat = wire.unpack_stamps(text)
     except (ValueError, TypeError) as error:
         raise ChildFailed(f"tenant{index} sent samples that cannot be read: {error}") from error
-    if len(stamps) == 1:
-        raise ChildFailed(f"tenant{index} answered no request before the window ended: it was too short, or starved")
-    if not len(stamps) or bool((np.diff(stamps) < 0).any()):
-        raise ChildFailed(f"tenant{index} sent {len(stamps)} stamps that are no sequence of requests")
-    return stamps
+    if not len(flat) or len(flat) % 2 or bool((np.diff(flat) < 0).any()):
+        raise ChildFailed(f"tenant{index} sent {len(flat)} stamps that are no sequence of requests")
+    return flat.reshape(-1, 2)
 
 
 def _run_delay_share(answers: Answers) -> float:

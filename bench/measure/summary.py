@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bench.records import Latency
 
 Stamps = npt.NDArray[np.int64]
+"""(requests, 2): when each began and ended, in order, ns."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,16 @@ class Window:
 
 def common_window(tenants: Sequence[Stamps], from_ns: int) -> Window:
     """From `from_ns` (or the latest start after it) to the earliest end. Stamps are as `loop.record` wrote them."""
-    starts = [int(stamps[np.searchsorted(stamps[:-1], from_ns)]) if len(stamps) > 1 else from_ns for stamps in tenants]
-    start_ns = max(starts)
-    end_ns = max(start_ns, min(int(stamps[-1]) for stamps in tenants))
+    starts = [int(inside[0]) for stamps in tenants if len(inside := stamps[stamps[:, 0] >= from_ns, 0])]
+    start_ns = max(starts, default=from_ns)
+    end_ns = max(start_ns, min(int(stamps[-1, 1]) for stamps in tenants))
     return Window(start_ns, end_ns, tuple(_inside(stamps, start_ns, end_ns) for stamps in tenants))
 
 
 def _inside(stamps: Stamps, start_ns: int, end_ns: int) -> npt.NDArray[np.int64]:
-    inside = (stamps[:-1] >= start_ns) & (stamps[1:] <= end_ns)
-    return np.diff(stamps)[inside]
+    inside = (stamps[:, 0] >= start_ns) & (stamps[:, 1] <= end_ns)
+    latencies: npt.NDArray[np.int64] = (stamps[:, 1] - stamps[:, 0])[inside]
+    return latencies
 
 
 def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
@@ -97,8 +99,8 @@ def samples_columns(tenants: Sequence[Stamps], window: Window) -> dict[str, npt.
 
     A request counts when it began and ended inside `window`, the time in which all tenants were measuring.
     """
-    tenant = [np.full(len(stamps) - 1, index, dtype=np.int16) for index, stamps in enumerate(tenants)]
-    ends = np.concatenate([stamps[1:] for stamps in tenants])
-    latencies = np.concatenate([np.diff(stamps) for stamps in tenants])
+    tenant = [np.full(len(stamps), index, dtype=np.int16) for index, stamps in enumerate(tenants)]
+    ends = np.concatenate([stamps[:, 1] for stamps in tenants])
+    latencies = np.concatenate([stamps[:, 1] - stamps[:, 0] for stamps in tenants])
     counted = (ends - latencies >= window.start_ns) & (ends <= window.end_ns)
     return {"tenant": np.concatenate(tenant), "end_ns": ends, "latency_ns": latencies, "counted": counted}

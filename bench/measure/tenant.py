@@ -70,8 +70,8 @@ def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, lo
         window_ns = int(max(protocol["window_s"] * clock.NS_PER_S, 3 * warm.request_ns))
         stamps = loop.stamps_for(window_ns, warm.request_ns)
         count = loop.record(calls, stamps, clock.now_ns() + window_ns)
-        elapsed_s = clock.seconds(stamps[count - 1] - stamps[0])
-        found[str(batch_size)] = batch_size * (count - 1) / elapsed_s
+        elapsed_s = clock.seconds(stamps[2 * count - 1] - stamps[0])
+        found[str(batch_size)] = batch_size * count / elapsed_s
     channel.send("searched", throughput_per_s=found)
 
 
@@ -94,7 +94,7 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
     usage = {name: after[name] - before[name] for name in before}
     channel.send(
         "measured",
-        stamps=wire.pack_stamps(stamps, count),
+        stamps=wire.pack_stamps(stamps, 2 * count),
         usage=usage,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import statistics
+from array import array
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -24,8 +26,9 @@ from bench.measure.telemetry import Telemetry
 from workloads.calibration import Calibration
 from workloads.glyphs import Glyphs
 
-ROUNDS = 30
-TURN_S = 0.3
+ROUNDS = 150
+TURN_S = 0.1
+"""Many short turns: the machine's level shifts last longer than a round, so they cancel from its ratio."""
 HOST = {"host": {"_target_": "bench.telemetry.host.Host"}}
 
 
@@ -52,7 +55,8 @@ def harness(call: Callable[[], Any], duration_s: float, telemetry: Telemetry) ->
     with telemetry.trial({"tenant0": os.getpid()}):
         stamps = loop.stamps_for(int(duration_s * 1e9), 1_000.0)
         count = loop.record([call], stamps, clock.now_ns() + int(duration_s * 1e9))
-    return float(np.median(np.diff(np.frombuffer(stamps, dtype=np.int64, count=count))))
+    recorded = np.frombuffer(stamps, dtype=np.int64, count=2 * count).reshape(-1, 2)
+    return float(np.median(recorded[:, 1] - recorded[:, 0]))
 
 
 def compare(benchmark: Any, call: Callable[[], Any], telemetry: Telemetry) -> float:
@@ -78,23 +82,21 @@ def compare(benchmark: Any, call: Callable[[], Any], telemetry: Telemetry) -> fl
 
 
 def test_calibration_specimen_of_1_ms(benchmark: Any, telemetry: Telemetry) -> None:
-    from functools import partial
-
     specimen = Calibration(duration_ms=1.0)
     call = partial(specimen.load(), specimen.inputs(1, 0))
     assert compare(benchmark, call, telemetry) == pytest.approx(1.0, abs=0.01)
 
 
 def test_mlp_of_20_to_50_microseconds(benchmark: Any, telemetry: Telemetry) -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random((256, 512), dtype=np.float32), rng.random((512, 64), dtype=np.float32)
-    x = rng.random((1, 256), dtype=np.float32)
+    import torch
+    from torch import nn
 
-    def mlp() -> Any:
-        return np.maximum(x @ first, 0.0) @ second
-
-    ratio = compare(benchmark, mlp, telemetry)
-    benchmark.extra_info["request_us"] = bare(mlp, TURN_S) / 1e3
+    torch.set_num_threads(1)
+    mlp = nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 64)).eval()
+    with torch.inference_mode():
+        call = partial(mlp, torch.rand(1, 256))
+        ratio = compare(benchmark, call, telemetry)
+        benchmark.extra_info["request_us"] = bare(call, TURN_S) / 1e3
     assert ratio == pytest.approx(1.0, abs=0.01)
 
 
@@ -117,8 +119,7 @@ def test_the_recording_loop_costs_at_most_half_a_microsecond(benchmark: Any) -> 
     costs: list[float] = []
 
     def one_round() -> None:
-        stamps = loop.stamps_for(1, 1.0)
-        stamps = type(stamps)("q", bytes(8 * (requests + 1)))
+        stamps = array("q", bytes(loop.BYTES_PER_REQUEST * requests))
         start = perf_counter_ns()
         for _ in range(requests):
             nothing()
@@ -126,7 +127,7 @@ def test_the_recording_loop_costs_at_most_half_a_microsecond(benchmark: Any) -> 
         start = perf_counter_ns()
         count = loop.record([nothing], stamps, clock.now_ns() + 60_000_000_000)
         recorded_ns = perf_counter_ns() - start
-        assert count == requests + 1
+        assert count == requests
         costs.append((recorded_ns - bare_ns) / requests)
 
     benchmark.pedantic(one_round, rounds=20)

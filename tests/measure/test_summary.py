@@ -15,7 +15,12 @@ MS = 1_000_000
 
 
 def stamps(*milliseconds: float) -> np.ndarray:
-    return np.array([round(ms * MS) for ms in milliseconds], dtype=np.int64)
+    """Requests that follow each other without a gap, from the instants at which they touch."""
+    return touching(np.array([round(ms * MS) for ms in milliseconds], dtype=np.int64))
+
+
+def touching(instants: np.ndarray) -> np.ndarray:
+    return np.column_stack((instants[:-1], instants[1:]))
 
 
 def test_one_tenant_has_its_own_window() -> None:
@@ -69,7 +74,7 @@ def test_latency_pools_all_tenants() -> None:
 def test_counted_samples_are_the_requests_inside_the_window(
     durations: list[list[int]], starts: list[int], from_ns: int
 ) -> None:
-    tenants = [np.cumsum([start, *some]) for start, some in zip(starts, durations, strict=False)]
+    tenants = [touching(np.cumsum([start, *some])) for start, some in zip(starts, durations, strict=False)]
     window = summary.common_window(tenants, from_ns)
     columns = summary.samples_columns(tenants, window)
     assert len(columns["end_ns"]) == sum(len(some) for some in durations)
@@ -82,7 +87,7 @@ def test_counted_samples_are_the_requests_inside_the_window(
     for index, tenant in enumerate(tenants):
         assert ((columns["tenant"] == index) & counted).sum() == window.requests[index]
         # No request that ran while all others ran is left out.
-        inside = (tenant[:-1] >= window.start_ns) & (tenant[1:] <= window.end_ns)
+        inside = (tenant[:, 0] >= window.start_ns) & (tenant[:, 1] <= window.end_ns)
         assert inside.sum() == window.requests[index]
 
 
