@@ -79,7 +79,7 @@ def check(folder: Path) -> None:
         assert {path.stem for path in (folder / part).iterdir()} == {trial["id"] for trial in trials}
         for path in (folder / part).iterdir():
             assert read_table(path)
-    for trial in measured:
+    for trial in trials:
         samples = read_table(folder / "samples" / f"{trial['id']}.parquet")
         assert sum(samples["counted"]) == trial["requests"]
 
