@@ -25,6 +25,10 @@ exit codes: 0 done, 2 usage or configuration, 3 infeasible here, 130 interrupted
 """
 
 
+MISTAKE = 70
+"""Exit code of an error that is none of the user's (EX_SOFTWARE)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process with the verb's exit code."""
     options = _parse(arguments)
@@ -45,6 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        if options.debug:
+            raise
+        mistake = BenchError(
+            f"a mistake of bench or of a plug-in: {type(error).__name__}: {error}",
+            where=f"bench {options.verb}",
+            hint="--debug shows where; what is stored of a run is whole, and --resume goes on from there",
+        )
+        sys.stderr.write(f"bench: {mistake}\n")
+        code = MISTAKE
     raise SystemExit(code)
 
 

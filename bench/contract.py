@@ -109,6 +109,11 @@ class Workload(ABC):
     default_baseline: ClassVar[str] = "fp32"
     """The optimization that speed and quality are compared with unless the user names another (`baseline=`)."""
 
+    @property
+    def fixed_batch(self) -> int | None:
+        """(conductor) The only batch size that the model takes; None when it takes any."""
+        return None
+
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """(conductor) JSON-serialisable content identity: everything that changes the model or its data, by value
@@ -266,9 +271,16 @@ class Partition(ABC):
         """(conductor) Why the device cannot be divided so, and what is possible instead; None if it can."""
         return None
 
+    shares_cores: ClassVar[bool] = False
+    """Tenants compete for the same cores by design, so that waiting for one is no fault of a trial."""
+
     @abstractmethod
     def slots(self, device: Device) -> tuple[Slot, ...]:
-        """(conductor) One slot per tenant."""
+        """(conductor) One slot per tenant, of a device that is divided already."""
+
+    def count(self, device: Device) -> int:
+        """(conductor) How many tenants there will be; for planning, when nothing is divided yet."""
+        return len(self.slots(device))
 
     @contextmanager
     def applied(self, device: Device) -> Iterator[tuple[Slot, ...]]:

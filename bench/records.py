@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import pydantic
 
+ALL = "*"
+
 Status = Literal["ok", "invalid", "failed"]
 """ok: valid. invalid: measured, but a gate found a cause that spoils it. failed: there is no measurement."""
 
@@ -28,11 +30,19 @@ class PlannedTrial(Record):
 
 
 class Infeasible(Record):
-    """What was asked for and cannot run here. `partition` or `optimization` "*" stands for all of them."""
+    """What was asked for and cannot run here. `partition` or `optimization` "*" stands for all of them; `telemetry`
+    names a source that has nothing to read here, which keeps no trial from running."""
 
     partition: str
     optimization: str
     reason: str
+    telemetry: str | None = None
+
+    def __str__(self) -> str:
+        if self.telemetry:
+            return f"telemetry {self.telemetry}: {self.reason}"
+        names = " ".join(name for name in (self.partition, self.optimization) if name != ALL)
+        return f"{names or 'everything'}: {self.reason}"
 
 
 class Estimate(Record):

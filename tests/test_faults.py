@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -105,6 +106,8 @@ def test_a_stopped_tenant_ends_with_its_limit(tmp_path: Path) -> None:
 
 def test_telemetry_that_is_killed_spoils_its_trial_and_is_back_for_the_next(tmp_path: Path) -> None:
     process = start_bench("run", *SPECIMEN, *SHORT, *LONG, cwd=tmp_path)
+    until(lambda: children(process, "bench.measure.tenant"), "a tenant")
+    time.sleep(0.8)  # its window lasts longer than that
     (sampler,) = until(lambda: children(process, "bench.telemetry.sampler"), "the telemetry process")
     sampler.kill()
     code, _, stderr = finish(process)

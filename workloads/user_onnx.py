@@ -59,18 +59,18 @@ class UserOnnx(Workload):
 
     def inputs(self, batch_size: int, seed: int) -> Arrays:
         """By name, [batch_size, ...] each, as the graph's signature says."""
-        if self._fixed_batch not in (None, batch_size):
+        if self.fixed_batch not in (None, batch_size):
             raise InputError(
-                f"the graph has a fixed batch of {self._fixed_batch}, and {batch_size} items are asked for",
+                f"the graph has a fixed batch of {self.fixed_batch}, and {batch_size} items are asked for",
                 where=onnx_graph.WHERE,
-                hint=f"measure at batch size {self._fixed_batch}, or export it with a dynamic first axis",
+                hint=f"measure at batch size {self.fixed_batch}, or export it with a dynamic first axis",
             )
         if self._items:
             return self._items.take(_draw(np.arange(self._items.count), batch_size, seed))
         return self._make(batch_size, seed)
 
     def calibration(self) -> Iterator[Arrays]:
-        batch_size = self._fixed_batch or 16
+        batch_size = self.fixed_batch or 16
         for seed in range(10_000, 10_008):
             if self._items:
                 yield self._items.take(_draw(self._items.calibrating, batch_size, seed))
@@ -78,12 +78,12 @@ class UserOnnx(Workload):
                 yield self._make(batch_size, seed)
 
     def evaluation(self) -> Evaluation:
-        batch_size = self._fixed_batch or min(self.items, self.evaluation_batch_size)
+        batch_size = self.fixed_batch or min(self.items, self.evaluation_batch_size)
         if not self._items:
             whole_batches = -(-self.items // batch_size) * batch_size
             return Evaluation(self._make(whole_batches, EVALUATION_SEED), batch_size=batch_size)
         judged = self._items.judged
-        if self._fixed_batch:  # then the graph takes whole batches only
+        if self.fixed_batch:  # then the graph takes whole batches only
             judged = judged[: len(judged) // batch_size * batch_size]
         if not len(judged):
             raise InputError(
@@ -97,7 +97,7 @@ class UserOnnx(Workload):
         return {name: spec.make(name, count, seed) for name, (spec, _) in self._signature.items()}
 
     @property
-    def _fixed_batch(self) -> int | None:
+    def fixed_batch(self) -> int | None:
         return next((batch for _, batch in self._signature.values() if batch), None)
 
     @cached_property

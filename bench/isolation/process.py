@@ -32,7 +32,7 @@ class Processes(Isolation):
             env[confine.CPUS] = ",".join(map(str, slot.cpus))
         if self.memory_limit_bytes:
             env[confine.MEMORY_LIMIT_BYTES] = str(self.memory_limit_bytes)
-        return ChildProcess([sys.executable, "-m", *arguments], env)
+        return ChildProcess([sys.executable, "-P", "-m", *arguments], env)
 
 
 class ChildProcess(Process):

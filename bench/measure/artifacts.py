@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import inspect
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+import workloads
 from bench.errors import StoreError
 
 OUTPUTS = "outputs.npy"
@@ -33,9 +34,9 @@ PROBE = "probe.npy"
 RUNTIME = "runtime"
 MANIFEST = "artifact.json"
 
-MAKERS = ("optimizations", "runtimes")
-"""Folders of bench whose code decides what an artifact contains: a change there builds all anew."""
-LIBRARIES = ("torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript", "onnxruntime")
+MAKERS = ("contract.py", "optimizations/*.py", "runtimes/*.py", "measure/builder.py", "measure/task.py")
+"""Files of bench that decide what an artifact contains: a change there builds all anew."""
+LIBRARIES = ("numpy", "torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,30 @@ def library_versions() -> dict[str, str]:
 
 
 def key_of(content: Mapping[str, Any], *plugins: Any) -> str:
-    """A key over `content` (JSON), the source files of the plug-ins' classes, and all of bench that makes artifacts."""
+    """A key over `content` (JSON), the code of bench that makes artifacts, and the files that the plug-ins' classes and
+    their bases are defined in; of the shipped workloads it is all files, because they share helpers."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
-    for folder in MAKERS:
-        for path in sorted((Path(bench.__file__).parent / folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    for cls in sorted({type(plugin) for plugin in plugins}, key=lambda cls: f"{cls.__module__}.{cls.__qualname__}"):
-        digest.update(f"{cls.__module__}.{cls.__qualname__}".encode())
-        digest.update(Path(inspect.getfile(cls)).read_bytes())
+    digest.update(" ".join(f"{type(plugin).__module__}.{type(plugin).__qualname__}" for plugin in plugins).encode())
+    for path in sorted({*_makers(), *_sources(plugins)}):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:24]
+
+
+def _makers() -> Iterator[Path]:
+    package = Path(bench.__file__).parent
+    for pattern in MAKERS:
+        yield from package.glob(pattern)
+
+
+def _sources(plugins: Iterable[Any]) -> Iterator[Path]:
+    for cls in {base for plugin in plugins for base in type(plugin).__mro__}:
+        module = sys.modules.get(cls.__module__)
+        if module is None or not getattr(module, "__file__", None) or cls.__module__.partition(".")[0] == "bench":
+            continue
+        path = Path(str(module.__file__))
+        yield path
+        if cls.__module__.partition(".")[0] == "workloads":
+            yield from Path(workloads.__file__).parent.rglob("*.py")
 
 
 def find(cache: Path, name: str) -> Artifact | None:

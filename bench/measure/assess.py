@@ -38,9 +38,13 @@ def assess(
     batch_size: int,
     expected_precision: str,
     cores: int,
+    cores_shared: bool,
     interval_s: float,
 ) -> Assessed:
-    """`cores`: of the device; `interval_s`: of telemetry. Raises ChildFailed for stamps that cannot be."""
+    """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry.
+
+    Raises ChildFailed for stamps that cannot be.
+    """
     stamps = [_stamps(index, answer["stamps"]) for index, answer in enumerate(answers.measured)]
     window = summary.common_window(stamps, answers.open_ns)
     report = answers.ticks.report
@@ -52,7 +56,7 @@ def assess(
         min_requests=min(protocol.min_requests, gate.FEWEST_REQUESTS),
         window_medians=[steady.window_medians(latencies.tolist()) for latencies in window.latencies_ns],
         run_delay_share=_run_delay_share(answers),
-        cores_shared=len(answers.slots) > 1 and not all(slot.cpus for slot in answers.slots),
+        cores_shared=cores_shared,
         foreign_cpu_share=shares["foreign_cpu_share"],
         steal_share=shares["steal_share"],
         telemetry_problem=answers.ticks.problem,
@@ -85,11 +89,9 @@ def _stamps(index: int, text: Any) -> Stamps:
 
 
 def _run_delay_share(answers: Answers) -> float:
-    """Waiting for a core, per thread, as a share of the time measured; the worst tenant. NaN: not known."""
-    shares = [
-        answer["usage"]["run_delay_s"] / answer["usage"]["wall_s"] / slot.threads
-        for answer, slot in zip(answers.measured, answers.slots, strict=True)
-    ]
+    """The thread that waited longest for a core, as a share of the time measured: one late thread holds up all others
+    at the next barrier. The worst tenant. NaN: not known."""
+    shares = [answer["run_delay_s"] / answer["usage"]["wall_s"] for answer in answers.measured]
     return max(shares) if not any(math.isnan(share) for share in shares) else math.nan
 
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, Protocol
 
 from bench import clock
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
+from bench.contract import Slot
+from bench.errors import BenchError
 from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial
 from bench.measure.link import ChildFailed
@@ -55,12 +58,14 @@ class Conductor:
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
         with Telemetry(Processes(), sources, interval_s, self._environment) as telemetry:
-            for planned in left:
-                self._watcher.started(planned)
-                size = sizes[planned.partition, planned.optimization]
-                record = self._measure(planned, prepared[planned.optimization, size], telemetry)
-                self._run.append_trial(record)
-                self._watcher.finished(record)
+            for (_, partition), together in groupby(left, key=lambda planned: (planned.block, planned.partition)):
+                with self._experiment.partitions[partition].applied(self._experiment.device) as slots:
+                    for planned in together:
+                        self._watcher.started(planned)
+                        size = sizes[partition, planned.optimization]
+                        record = self._measure(planned, slots, prepared[planned.optimization, size], telemetry)
+                        self._run.append_trial(record)
+                        self._watcher.finished(record)
 
     # --- before the blocks ---
 
@@ -82,24 +87,33 @@ class Conductor:
         return found
 
     def _search(self, partition: str, optimization: str, candidates: tuple[int, ...]) -> dict[str, Any]:
-        """Measure all candidates, smallest first. A cell that fails here fails again in its trials."""
+        """Measure the candidates, smallest first, until one fails; the fastest of those measured is the cell's.
+
+        When none could be measured, the smallest stands, and the cell's trials will tell why."""
         experiment = self._experiment
         specific = experiment.optimizations[optimization].runtime.batch_specific
         throughput: dict[int, float] = {}
+        failure = None
         groups = [(size,) for size in candidates] if specific else [candidates]
         for number, group in enumerate(groups, start=1):
             self._watcher.preparing(f"best batch of {optimization} on {partition}", number, len(groups))
             prepared = prepare(experiment, optimization, group[0], self._environment)
-            if prepared.failure:
-                break
-            try:
+            failure = prepared.failure
+            if failure is None:
                 with experiment.partitions[partition].applied(experiment.device) as slots:
                     seed = experiment.seed % 2**31
-                    throughput |= trial.search(experiment, slots, prepared, group, self._environment, seed)
-            except ChildFailed:
+                    found = trial.search(experiment, slots, prepared, group, self._environment, seed)
+                throughput |= found.throughput_per_s
+                failure = found.failure
+            if failure:
+                self._watcher.not_built(f"{optimization} on {partition}, search for the best batch", failure)
                 break
         best = max(throughput, key=lambda size: throughput[size]) if throughput else candidates[0]
-        return {"batch_size": best, "throughput_per_s": {str(k): v for k, v in throughput.items()}}
+        return {
+            "batch_size": best,
+            "throughput_per_s": {str(size): value for size, value in throughput.items()},
+            "failure": failure,
+        }
 
     def _prepare(self, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, int], Prepared]:
         """Artifacts by optimization and batch size, with their quality against the baseline."""
@@ -130,7 +144,9 @@ class Conductor:
 
     # --- the blocks ---
 
-    def _measure(self, planned: PlannedTrial, prepared: Prepared, telemetry: Telemetry) -> TrialRecord:
+    def _measure(
+        self, planned: PlannedTrial, slots: tuple[Slot, ...], prepared: Prepared, telemetry: Telemetry
+    ) -> TrialRecord:
         """One trial, whatever becomes of it."""
         experiment = self._experiment
         common = {
@@ -144,22 +160,23 @@ class Conductor:
         }
         if prepared.failure:
             return TrialRecord(**common, status="failed", reason=prepared.failure)
-        optimization = experiment.optimizations[planned.optimization]
         try:
-            with experiment.partitions[planned.partition].applied(experiment.device) as slots:
-                answers = trial.converse(
-                    experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned)
-                )
+            answers = trial.converse(experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned))
             found = assess.assess(
                 answers,
                 experiment.protocol,
                 prepared.task.batch_size,
-                optimization.expects,
+                experiment.optimizations[planned.optimization].expects,
                 len(experiment.device.cpus),
+                experiment.partitions[planned.partition].shares_cores,
                 telemetry.interval_s,
             )
         except ChildFailed as error:
             return TrialRecord(**common, status="failed", reason=error.reason)
+        except BenchError:
+            raise
+        except Exception as error:  # a plug-in of ours or theirs is at fault: this trial is lost, the run is not
+            return TrialRecord(**common, status="failed", reason=f"{type(error).__name__}: {error}")
         self._run.write_samples(planned.id, summary.samples_columns(found.stamps, found.window))
         if answers.ticks.report:
             self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))

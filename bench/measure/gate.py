@@ -13,8 +13,8 @@ from typing import Any
 from bench.measure import probe, steady
 from bench.records import Gate
 
-RUN_DELAY_LIMIT = 0.05
-"""Share of the window that a thread may wait for a core where cores are not shared by design."""
+RUN_DELAY_LIMIT = 0.10
+"""Share of the window that any one thread may wait for a core where cores are not shared by design."""
 FOREIGN_CPU_LIMIT = 0.10
 """Cores' worth of CPU time, per core of the device, that processes other than the tenants may use."""
 STEAL_LIMIT = 0.02

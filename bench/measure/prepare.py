@@ -50,7 +50,10 @@ def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared
     """The same with its quality against the baseline's artifact, where both exist."""
     if item.artifact is None or reference.artifact is None:
         return item
-    found = quality.compare(item.artifact.folder, reference.artifact.folder, baseline)
+    try:
+        found = quality.compare(item.artifact.folder, reference.artifact.folder, baseline)
+    except ValueError as error:
+        return dataclasses.replace(item, failure=f"its quality cannot be judged: {error}")
     return dataclasses.replace(item, quality=found)
 
 

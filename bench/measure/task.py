@@ -49,5 +49,5 @@ class OpenTask:
 
     def probe_inputs(self) -> Arrays:
         """The inputs by which a tenant shows that it runs the model whose quality was judged."""
-        specific = self.optimization.runtime.batch_specific
+        specific = self.optimization.runtime.batch_specific or self.workload.fixed_batch is not None
         return self.workload.inputs(self.task.batch_size if specific else PROBE_ITEMS, PROBE_SEED)

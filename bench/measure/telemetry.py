@@ -4,7 +4,7 @@ starts a new process."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,10 @@ class Telemetry:
         self._link: Link | None = None
 
     def __enter__(self) -> Telemetry:
+        """Start the process now: tenants that are warm must not wait for it to import."""
+        if self._sources:
+            with suppress(ChildFailed):  # the first trial tries again, and tells
+                self._started()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,7 +81,11 @@ class Telemetry:
         process = self._isolation.start(["bench.telemetry.sampler"], slot, self._environment)
         link = self._link = Link(process, "the telemetry process")
         link.send(sources=self._sources, interval_s=self.interval_s)
-        await_events([link], "listening", _deadline_ns())
+        try:
+            await_events([link], "listening", _deadline_ns())
+        except ChildFailed:
+            self._drop()
+            raise
         return link
 
     def _drop(self) -> None:

@@ -16,6 +16,7 @@ import resource
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +62,17 @@ def _bind(opened: OpenTask, loaded: Loaded, batch_size: int, seed: int) -> Calls
 
 
 def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
-    """Items per second at each candidate batch size, one after the other."""
+    """Items per second at one candidate batch size after the other, each when the conductor says so."""
     protocol = request["protocol"]
-    found = {}
-    for batch_size in request["candidates"]:
+    while (candidate := channel.receive()) is not None:
+        batch_size = candidate["batch_size"]
         calls = _bind(opened, loaded, batch_size, request["seed"])
         warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
         window_ns = int(max(protocol["window_s"] * clock.NS_PER_S, 3 * warm.request_ns))
         stamps = loop.stamps_for(window_ns, warm.request_ns)
         count = loop.record(calls, stamps, clock.now_ns() + window_ns)
         elapsed_s = clock.seconds(stamps[2 * count - 1] - stamps[0])
-        found[str(batch_size)] = batch_size * count / elapsed_s
-    channel.send("searched", throughput_per_s=found)
+        channel.send("searched", throughput_per_s=batch_size * count / elapsed_s)
 
 
 def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
@@ -87,15 +87,16 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
     gc.collect()
     gc.disable()  # a collection inside the window would be a pause that the model did not cause
     clock.sleep_until(go["start_ns"])
-    before = _usage()
+    before, delays_ns = _usage(), _run_delays_ns()
     count = loop.record(calls, stamps, go["end_ns"])
-    after = _usage()
+    after, later_delays_ns = _usage(), _run_delays_ns()
     gc.enable()
     usage = {name: after[name] - before[name] for name in before}
     channel.send(
         "measured",
         stamps=wire.pack_stamps(stamps, 2 * count),
         usage=usage,
+        run_delay_s=_longest_delay_s(delays_ns, later_delays_ns),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
     probe_inputs = opened.probe_inputs()
@@ -104,26 +105,32 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
 
 
 def _usage() -> dict[str, float]:
-    """What this process has used so far; all threads. `run_delay_s` is time spent runnable without a core."""
+    """What this process has used so far; all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "wall_s": clock.seconds(clock.now_ns()),
         "cpu_s": used.ru_utime + used.ru_stime,
         "involuntary_switches": float(used.ru_nivcsw),
         "major_faults": float(used.ru_majflt),
-        "run_delay_s": _run_delay_s(),
     }
 
 
-def _run_delay_s() -> float:
-    """Linux: the second field of each thread's schedstat. Elsewhere not a number: unknown, not zero."""
-    total_ns = 0
-    try:
+def _run_delays_ns() -> dict[str, int]:
+    """How long each thread has been runnable without a core so far; empty where the system does not tell.
+
+    Linux: the second field of a thread's schedstat.
+    """
+    delays_ns = {}
+    with suppress(OSError, IndexError, ValueError):
         for thread in Path("/proc/self/task").iterdir():
-            total_ns += int((thread / "schedstat").read_text().split()[1])
-    except (OSError, IndexError, ValueError):
-        return float("nan")
-    return clock.seconds(total_ns)
+            delays_ns[thread.name] = int((thread / "schedstat").read_text().split()[1])
+    return delays_ns
+
+
+def _longest_delay_s(before_ns: dict[str, int], after_ns: dict[str, int]) -> float:
+    """Of the threads that ran before and after; NaN: not known."""
+    waited_ns = [after_ns[thread] - before_ns[thread] for thread in before_ns.keys() & after_ns.keys()]
+    return clock.seconds(max(waited_ns)) if waited_ns else float("nan")
 
 
 if __name__ == "__main__":

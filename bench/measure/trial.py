@@ -12,7 +12,7 @@ from bench import clock
 from bench.config import Experiment
 from bench.contract import Slot
 from bench.measure import artifacts
-from bench.measure.link import Link, await_events
+from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.prepare import Prepared
 from bench.measure.telemetry import Telemetry, Ticks
 
@@ -81,6 +81,14 @@ def converse(
     )
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Items per second by batch size, summed over tenants that run side by side; `failure` says what ended it early."""
+
+    throughput_per_s: Mapping[int, float]
+    failure: str | None = None
+
+
 def search(
     experiment: Experiment,
     slots: tuple[Slot, ...],
@@ -88,14 +96,23 @@ def search(
     candidates: Sequence[int],
     environment: Mapping[str, str],
     seed: int,
-) -> dict[int, float]:
-    """Items per second at each candidate batch size, summed over tenants that run side by side."""
-    protocol = experiment.protocol
-    deadline_ns = clock.now_ns() + int(protocol.trial_limit_s * len(candidates) * clock.NS_PER_S)
-    with _tenants(experiment, slots, environment) as links:
-        _request(links, "search", experiment, slots, prepared, seed, candidates=list(candidates))
-        answers = await_events(links, "searched", deadline_ns)
-    return {size: sum(answer["throughput_per_s"][str(size)] for answer in answers) for size in candidates}
+) -> Searched:
+    """Measure candidate batch sizes one after the other, all tenants at the same one. What was measured before a
+    tenant fails (of too large a batch, say) is kept."""
+    limit_ns = int(experiment.protocol.trial_limit_s * clock.NS_PER_S)
+    found: dict[int, float] = {}
+    try:
+        with _tenants(experiment, slots, environment) as links:
+            _request(links, "search", experiment, slots, prepared, seed)
+            await_events(links, "loaded", clock.now_ns() + limit_ns)
+            for size in candidates:
+                for link in links:
+                    link.send(batch_size=size)
+                answers = await_events(links, "searched", clock.now_ns() + limit_ns)
+                found[size] = sum(answer["throughput_per_s"] for answer in answers)
+    except ChildFailed as error:
+        return Searched(found, error.reason)
+    return Searched(found)
 
 
 @contextmanager
@@ -119,7 +136,6 @@ def _request(
     slots: tuple[Slot, ...],
     prepared: Prepared,
     seed: int,
-    **more: Any,
 ) -> None:
     for link, slot in zip(links, slots, strict=True):
         link.send(
@@ -128,7 +144,6 @@ def _request(
             slot=dataclasses.asdict(slot),
             protocol=dataclasses.asdict(experiment.protocol),
             seed=seed + 1000 * slot.index,
-            **more,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 
@@ -25,6 +25,8 @@ class TimeShared(Partition):
     one) unless `threads` says otherwise. One thread per core in each, what torch does when nobody tells it, lets the
     tenants' OpenMP threads spin at barriers against each other: two such tenants on two cores were seen to take
     hundreds of times longer than one."""
+
+    shares_cores: ClassVar[bool] = True
 
     tenants: Tenants = 2
     threads: Annotated[int, pydantic.Field(ge=1, strict=True)] | None = None

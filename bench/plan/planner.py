@@ -7,12 +7,10 @@ from itertools import islice
 from bench.config import Experiment
 from bench.errors import ConfigError, InfeasibleHere
 from bench.plan.blocks import ordered_blocks
-from bench.records import Estimate, Infeasible, Plan, PlannedTrial
+from bench.records import ALL, Estimate, Infeasible, Plan, PlannedTrial
 
 TENANT_START_S = 2.0
 """Typical time to start a tenant and load a model: interpreter, torch, weights."""
-
-ALL = "*"
 
 
 def make_plan(experiment: Experiment) -> Plan:
@@ -41,7 +39,7 @@ def make_plan(experiment: Experiment) -> Plan:
         seed=experiment.seed,
         blocks=protocol.blocks,
         trials=trials,
-        infeasible=tuple(infeasible),
+        infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
     )
 
@@ -67,6 +65,11 @@ def _infeasible(experiment: Experiment) -> list[Infeasible]:
     found: list[Infeasible] = []
     if reason := experiment.workload.infeasible(device):
         found.append(Infeasible(partition=ALL, optimization=ALL, reason=reason))
+    sizes, fixed = experiment.scenario.batch_sizes(), experiment.workload.fixed_batch
+    if fixed is not None and sizes != (fixed,):
+        wanted = " or ".join(map(str, sizes))
+        reason = f"the model takes batches of {fixed} only, and {experiment.scenario_name} measures at {wanted}"
+        found.append(Infeasible(partition=ALL, optimization=ALL, reason=reason))
     for name, partition in experiment.partitions.items():
         if reason := partition.infeasible(device):
             found.append(Infeasible(partition=name, optimization=ALL, reason=reason))
@@ -74,6 +77,14 @@ def _infeasible(experiment: Experiment) -> list[Infeasible]:
         if reason := optimization.infeasible(experiment.workload, device):
             found.append(Infeasible(partition=ALL, optimization=name, reason=reason))
     return found
+
+
+def _silent_sources(experiment: Experiment) -> list[Infeasible]:
+    return [
+        Infeasible(partition="", optimization="", telemetry=name, reason=reason)
+        for name, source in experiment.telemetry.items()
+        if (reason := source.infeasible(experiment.device))
+    ]
 
 
 def _cells(experiment: Experiment, infeasible: list[Infeasible]) -> dict[str, list[str]]:
@@ -107,7 +118,7 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
 
 
 def _trials(experiment: Experiment, cells: dict[str, list[str]]) -> list[PlannedTrial]:
-    tenants = {name: len(experiment.partitions[name].slots(experiment.device)) for name in cells}
+    tenants = {name: experiment.partitions[name].count(experiment.device) for name in cells}
     trials: list[PlannedTrial] = []
     blocks = islice(ordered_blocks(cells, experiment.seed), experiment.protocol.blocks)
     for block, order in enumerate(blocks, start=1):

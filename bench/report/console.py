@@ -81,8 +81,7 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
             such = f"e.g. {why}" if count > 1 else why
             lines.append(f"{row.partition} {row.optimization}: {count} of {row.measured} trials {status}: {such}")
     for item in plan.infeasible:
-        what = " ".join(part for part in (item.partition, item.optimization) if part != "*") or "everything"
-        lines.append(f"infeasible: {what}: {item.reason}")
+        lines.append(f"infeasible: {item}")
     return lines
 
 

@@ -46,9 +46,9 @@ class Trial:
                 for subject, metric, value in reader.read():
                     column = self.columns.setdefault((subject, metric), [])
                     column.extend([None] * (row - len(column)))
-                    column.append(value)
-            except OSError as error:
-                self.problems.add(f"{type(reader).__name__}: {error}")
+                    column[row:] = [float(value)]  # read twice in one tick, the last one counts
+            except Exception as error:  # whatever a source does, the others go on and the trial is told
+                self.problems.add(f"{type(reader).__name__}: {type(error).__name__}: {error}")
         self.t_ns.append(start_ns)
         self.read_ns.append(clock.now_ns() - start_ns)
 

@@ -10,8 +10,6 @@ from bench.composition import GROUPS, compose_all, hydra_ready, options
 from bench.config import build_experiment
 from bench.devices.fingerprint import fingerprint, warnings
 
-NOT_LISTED = {"onnx", "python"}  # need a model from the user, so nothing can be said about them here
-
 
 def run(as_json: bool) -> int:
     found = fingerprint()

@@ -45,6 +45,5 @@ def text(plan: Plan) -> str:
             tenants = f" x {trial.tenants} tenants" if trial.tenants > 1 else ""
             lines.append(f"  {trial.position:2d}  {trial.partition}{tenants}  {trial.optimization}  ({trial.id})")
     for item in plan.infeasible:
-        what = " ".join(part for part in (item.partition, item.optimization) if part != "*") or "everything"
-        lines.append(f"infeasible  {what}: {item.reason}")
+        lines.append(f"infeasible  {item}")
     return "\n".join(lines)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import bench
 from bench import clock
 from bench.config import Experiment, load_experiments
 from bench.devices import host
@@ -36,7 +38,14 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None
         artifacts.prepare_folder(experiment.cache_dir)
     if host.nvidia_gpu_present():
         progress.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
-    results = [_start(experiment, plan, as_json) for experiment, plan in zip(experiments, plans, strict=True)]
+    results = []
+    for number, (experiment, plan) in enumerate(zip(experiments, plans, strict=True), start=1):
+        try:
+            results.append(_start(experiment, plan, as_json))
+        except Interrupted:
+            for later in experiments[number:]:
+                progress.say(f"not begun: bench run {shlex.join(later.overrides)}")
+            raise
     _print_json(results, as_json)
     return 0
 
@@ -55,6 +64,7 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
             "config": experiment.config,
             "device": dataclasses.asdict(experiment.device),
             "rehearsal": experiment.device.rehearsal,
+            "subject": _subject(experiment),
             "fingerprint": fingerprint(),
         },
     )
@@ -77,7 +87,7 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
             [str(o) for o in description["overrides"]],
             [str(f) for f in description["config_folders"]],
         )
-        device_name = str(description["device"]["name"])
+        device_name, subject = str(description["device"]["name"]), description["subject"]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"run.json lacks {error}", where=str(folder / "run.json"), hint="restore it, or start a new run"
@@ -90,15 +100,37 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
             where=str(folder),
             hint="resume it on its own machine: blocks of different devices cannot be compared",
         )
-    if experiment.config != description["config"]:
+    if _plain(experiment.config) != description["config"]:
         raise ConfigError(
             "the configuration has changed since this run was started",
             where=str(folder / "run.json"),
             hint="restore your config folders as they were, or start a new run",
         )
+    if changed := sorted(name for name, value in _subject(experiment).items() if subject.get(name) != value):
+        raise ConfigError(
+            f"what this run measures has changed since it was started: {', '.join(changed)}",
+            where=str(folder / "run.json"),
+            hint="restore it (see `subject` there), or start a new run: blocks of different things do not mix",
+        )
     experiment = dataclasses.replace(experiment, seed=plan.seed)
     _print_json([_conduct(experiment, plan, stored, as_json)], as_json)
     return 0
+
+
+def _subject(experiment: Experiment) -> dict[str, Any]:
+    """What must stay the same over all blocks of a run, and does not show in its configuration."""
+    content = {
+        "bench": bench.__version__,
+        "libraries": artifacts.library_versions(),
+        "workload": experiment.workload.identity(),
+    }
+    plain: dict[str, Any] = _plain(content)
+    return plain
+
+
+def _plain(content: Any) -> Any:
+    """As it comes back from a JSON file."""
+    return json.loads(json.dumps(content, default=str))
 
 
 def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
