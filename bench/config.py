@@ -14,27 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import contract
-from bench.composition import Composed, compose_all, user_folders
+from bench.composition import GROUPS, Composed, compose_all, user_folders
 from bench.devices import select
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
-ROOT_KEYS = {
-    "workload",
-    "scenario",
-    "partitions",
-    "optimizations",
-    "protocol",
-    "telemetry",
-    "gpu",
-    "isolation",
-    "baseline",
-    "only",
-    "seed",
-    "results_dir",
-    "cache_dir",
-}
+ROOT_KEYS = {*GROUPS, "baseline", "only", "seed", "results_dir", "cache_dir"}
 
 
 @dataclass(frozen=True)

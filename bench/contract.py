@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def plugin(cls: type[T]) -> type[T]:
-    """Make a class a frozen, strictly validated plug-in: unknown options and wrong types are errors."""
+    """Make a class a frozen, validated plug-in: unknown options and wrong types are errors (pydantic's lax mode)."""
     config = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return cast("type[T]", pydantic_dataclass(cls, frozen=True, config=config))
 
@@ -158,6 +158,9 @@ class Workload(ABC):
 class Pass(ABC):
     """A change of a torch model. Configs: `configs/optimizations/`, under `passes:`."""
 
+    requires: ClassVar[tuple[str, ...]] = ("torch",)
+    """Modules that it imports; missing ones make it infeasible."""
+
     prepared: ClassVar[bool] = False
     """True: costly (trains, searches), so run once in a builder and stored as weights plus structure.
     False: cheap and exact, so simply applied again wherever the model is loaded. Prepared passes come first."""
@@ -253,10 +256,10 @@ class Optimization:
         if workload.kind not in self.runtime.kinds:
             kinds = ", ".join(sorted(self.runtime.kinds))
             return f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
-        missing = [name for name in self.runtime.requires if not importable(name)]
+        parts: tuple[Pass | Runtime, ...] = (*self.passes, self.runtime)
+        missing = sorted({name for part in parts for name in part.requires if not importable(name)})
         if missing:
             return f"needs {', '.join(missing)}, which is not installed"
-        parts: tuple[Pass | Runtime, ...] = (*self.passes, self.runtime)
         reasons = [part.infeasible(workload, device) for part in parts]
         return next((reason for reason in reasons if reason), None)
 
@@ -292,6 +295,7 @@ class Process(ABC):
     """(conductor) A running tenant: its streams carry the protocol (stdin, stdout) and its log (stderr)."""
 
     pid: int
+    """Of the tenant itself, as this machine counts: telemetry attributes CPU time by it."""
 
     @abstractmethod
     def fileno(self) -> tuple[int, int, int]:
@@ -310,8 +314,12 @@ class Isolation(ABC):
     """What a tenant runs in. Configs: `configs/isolation/`."""
 
     @abstractmethod
-    def start(self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str]) -> Process:
-        """(conductor) Start `python -m <arguments>` inside the slot, with `environment` added to its own."""
+    def start(
+        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
+    ) -> Process:
+        """(conductor) Start `python -m <arguments>` inside the slot, with `environment` added to its own.
+
+        `folders` are those that it must be able to read, under the same names (artifacts, users' plug-ins)."""
 
 
 # --- scenario ---------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """From a configuration node to a plug-in.
 
 Hydra composes; this instantiates. Tenants do the same from JSON, a hundred times a run, so it must not cost them the
-import of Hydra; and only classes of `bench.contract` are ever called, so a results file that is resumed cannot name
-an arbitrary function.
+import of Hydra. What `_target_` names must be a class derived from `bench.contract`; finding that out imports its
+module, so a configuration is code and is trusted as code is. Resuming a run executes the configuration that its
+run.json names: resume your own runs only.
 """
 
 from __future__ import annotations

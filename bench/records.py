@@ -82,7 +82,9 @@ class Quality(Record):
 
     accuracy: share of items classified correctly (only where there are labels); `gained` and `lost` count the items
     that the baseline got wrong and right and this model the other way round. agreement, with or without labels: of
-    this model's outputs with the baseline's (top-1 agreement, mean Kullback-Leibler divergence in nats, mean cosine).
+    this model's outputs with the baseline's: top-1 agreement and mean Kullback-Leibler divergence in nats (None where
+    there is only one column, so nothing to choose), mean cosine, and the norm of the difference over that of the
+    baseline.
     """
 
     metric: Literal["accuracy", "agreement"]
@@ -92,9 +94,10 @@ class Quality(Record):
     baseline_accuracy: float | None = None
     gained: int | None = None
     lost: int | None = None
-    top1_agreement: float
-    mean_kl_nats: float
+    top1_agreement: float | None
+    mean_kl_nats: float | None
     cosine: float
+    relative_error: float
 
 
 class Gate(Record):
@@ -105,17 +108,9 @@ class Gate(Record):
     checks: dict[str, Any] = {}
 
 
-class TrialRecord(Record):
-    """One line of trials.jsonl."""
+class TrialRecord(PlannedTrial):
+    """One line of trials.jsonl: a planned trial and what became of it."""
 
-    id: str
-    block: int
-    position: int
-    workload: str
-    scenario: str
-    partition: str
-    optimization: str
-    tenants: int
     device: str
     device_kind: str
     batch_size: int

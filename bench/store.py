@@ -2,7 +2,7 @@
 
     <run>/run.json               how the run was asked for: configuration, fingerprint, versions, commit
           plan.json              every trial in its order, and what is infeasible
-          cells.json             what was prepared per cell: artifact, quality, batch size
+          cells.json             the search for each cell's best batch size, where there was one
           trials.jsonl           one line per finished trial
           samples/<trial>.parquet, telemetry/<trial>.parquet
 

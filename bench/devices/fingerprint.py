@@ -46,7 +46,7 @@ def fingerprint() -> dict[str, Any]:
         "nvidia_gpu_present": host.nvidia_gpu_present(),
         "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "swappiness": _read("/proc/sys/vm/swappiness"),
-        "cgroup_cpu_limit": _read("/sys/fs/cgroup/cpu.max"),
+        "cgroup_cpu_quota": host.cpu_quota(),
         "load_average": list(os.getloadavg()),
         "versions": _versions(),
         "environment": {
@@ -76,6 +76,11 @@ def warnings(found: dict[str, Any]) -> list[tuple[str, str]]:
                 "this is a virtual machine: neighbours may take time from it",
                 "compare only within one run; use more blocks",
             )
+        )
+    if found["cgroup_cpu_quota"] is not None:
+        quota = found["cgroup_cpu_quota"]
+        told.append(
+            (f"a cgroup limits CPU time to {quota:g} cores: tenants may be throttled", "lift it, or pin cores instead")
         )
     load = found["load_average"][0] / max(1, len(cpu["usable"]))
     if load > LOAD_LIMIT:

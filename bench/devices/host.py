@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
@@ -10,12 +11,32 @@ import psutil
 
 from bench.contract import Device
 
+CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
+CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+
 
 def usable_cpus() -> tuple[int, ...]:
-    """Logical CPUs that this process may run on, in order."""
+    """Logical CPUs that this process may run on, in order; no more of them than a cgroup's quota pays for."""
     if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+        cpus = tuple(sorted(os.sched_getaffinity(0)))
+    else:
+        cpus = tuple(range(os.cpu_count() or 1))
+    quota = cpu_quota()
+    return cpus if quota is None else cpus[: max(1, math.ceil(quota))]
+
+
+def cpu_quota() -> float | None:
+    """Cores' worth of time that this process's cgroup may use (`docker --cpus`); None: no limit, or not told.
+
+    cgroup v2 says "max 100000" or "200000 100000" (quota and period in microseconds); v1 has a file for each."""
+    try:
+        quota, period = CGROUP_V2.read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota, period = ((CGROUP_V1 / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        except OSError:
+            return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 def cpu_name() -> str:

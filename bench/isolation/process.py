@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import pydantic
@@ -24,7 +25,9 @@ class Processes(Isolation):
 
     memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * 2**20)] | None = None
 
-    def start(self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str]) -> Process:
+    def start(
+        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
+    ) -> Process:
         env = {**os.environ, **environment, **slot.env}
         env.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
         env[confine.CONDUCTOR_PID] = str(os.getpid())

@@ -25,16 +25,24 @@ def compare(folder: Path, baseline_folder: Path, baseline: str) -> Quality | Non
 
 
 def judge(outputs: Outputs, reference: Outputs, labels: npt.NDArray[Any] | None, baseline: str) -> Quality:
-    """`outputs`, `reference`: (items, classes) logits; `labels`: (items,) integers."""
+    """`outputs`, `reference`: (items, ..., classes) logits; `labels`: (items,) integers, for (items, classes) only.
+
+    One column is no choice between classes: then only relative error and cosine say anything."""
     if outputs.shape != reference.shape:
         raise ValueError(f"outputs of shape {outputs.shape} against {reference.shape} of {baseline}")
-    chosen, expected = outputs.argmax(axis=1), reference.argmax(axis=1)
+    if labels is not None and (outputs.ndim != 2 or labels.shape != outputs.shape[:1]):
+        raise ValueError(f"labels of shape {labels.shape} do not fit outputs of shape {outputs.shape}")
+    classes = outputs.shape[-1] if outputs.ndim > 1 else 1
+    ours, theirs = outputs.reshape(-1, classes), reference.reshape(-1, classes)
+    chosen, expected = ours.argmax(axis=1), theirs.argmax(axis=1)
+    choice = classes > 1
     agreement = {
         "baseline": baseline,
         "items": len(outputs),
-        "top1_agreement": float((chosen == expected).mean()),
-        "mean_kl_nats": _mean_kl(reference, outputs),
-        "cosine": _mean_cosine(reference, outputs),
+        "top1_agreement": float((chosen == expected).mean()) if choice else None,
+        "mean_kl_nats": _mean_kl(theirs, ours) if choice else None,
+        "cosine": _mean_cosine(reference.reshape(len(reference), -1), outputs.reshape(len(outputs), -1)),
+        "relative_error": float(np.linalg.norm(outputs - reference)) / (float(np.linalg.norm(reference)) or 1.0),
     }
     if labels is None:
         return Quality(metric="agreement", **agreement)
@@ -50,8 +58,7 @@ def judge(outputs: Outputs, reference: Outputs, labels: npt.NDArray[Any] | None,
 
 
 def _load(path: Path) -> Outputs:
-    array = np.load(path, allow_pickle=False).astype(np.float64)
-    outputs: Outputs = array.reshape(len(array), -1)
+    outputs: Outputs = np.load(path, allow_pickle=False).astype(np.float64)
     return outputs
 
 

@@ -119,9 +119,10 @@ def search(
 def _tenants(experiment: Experiment, slots: tuple[Slot, ...], environment: Mapping[str, str]) -> Iterator[list[Link]]:
     """Running tenants, all of them ended when the context ends."""
     links: list[Link] = []
+    folders = (experiment.cache_dir, *experiment.config_folders)
     try:
         for slot in slots:
-            process = experiment.isolation.start(["bench.measure.tenant"], slot, environment)
+            process = experiment.isolation.start(["bench.measure.tenant"], slot, environment, folders)
             links.append(Link(process, f"tenant{slot.index}"))
         yield links
     finally:

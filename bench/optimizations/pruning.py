@@ -17,13 +17,14 @@ HEAD_SIZES = ("head_dim", "attention_head_size")
 @plugin
 class PruneStructured(Pass):
     """Remove `ratio` of the channels in every group of layers that torch-pruning finds to depend on one
-    another, the weakest (by L2 norm) first, never of the output layer. Then fine-tune, where the workload has
-    training data; where it has none, quality suffers in full, and is measured.
+    another, the weakest (by L2 norm) first, never of the output layer. Then fine-tune with the original as
+    teacher, where the workload has training data; where it has none, quality suffers in full, and is measured.
 
     In transformers the residual stream stays whole, as its width is the model's: `ratio` of the feed-forward
     channels and of the attention heads go, whole heads only.
     """
 
+    requires: ClassVar[tuple[str, ...]] = ("torch", "torch_pruning", "safetensors")
     prepared: ClassVar[bool] = True
 
     ratio: Ratio = 0.5
@@ -32,7 +33,7 @@ class PruneStructured(Pass):
     def apply(self, model: Any, workload: Workload) -> Any:
         remove_channels(model.eval(), workload.inputs(2, seed=0), self.ratio)
         if workload.trainable:
-            workload.finetune(model, None, self.seed)
+            workload.finetune(model, workload.load(), self.seed)
         return model.eval()
 
 

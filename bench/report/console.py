@@ -101,6 +101,10 @@ def _quality(quality: Quality | None, is_baseline: bool) -> str:
     if quality is None:
         return "-"
     if quality.accuracy is None or quality.baseline_accuracy is None:
-        return "baseline" if is_baseline else f"{quality.top1_agreement:.2%} agree"
+        if is_baseline:
+            return "baseline"
+        if quality.top1_agreement is None:
+            return f"{quality.relative_error:.2g} rel. error"
+        return f"{quality.top1_agreement:.2%} agree"
     shown = f"{quality.accuracy:.2%}"
     return shown if is_baseline else f"{shown} ({100 * (quality.accuracy - quality.baseline_accuracy):+.2f})"

@@ -31,8 +31,7 @@ class HostReader(TelemetryReader):
         cpus = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
         self._cpus = cpus if len(cpus) < (os.cpu_count() or 1) else None
         self._frequency = [path for cpu in cpus if (path := _frequency_file(cpu)).exists()]
-        self._energy = sorted(RAPL.glob("intel-rapl:*/energy_uj")) if os.access(RAPL, os.R_OK) else []
-        self._energy = [path for path in self._energy if os.access(path, os.R_OK)]
+        self._energy = [RaplCounter(path) for path in RAPL.glob("intel-rapl:*/energy_uj") if os.access(path, os.R_OK)]
 
     def read(self) -> Iterator[Reading]:
         for subject, process in self._tenants.items():
@@ -63,8 +62,26 @@ class HostReader(TelemetryReader):
             yield "host", "cpu_pressure_s", int(some.rsplit("total=", 1)[1]) / 1e6
         for path in self._frequency:
             yield path.parent.parent.name, "frequency_hz", float(path.read_text()) * 1e3
-        for path in self._energy:
-            yield path.parent.name, "energy_j", int(path.read_text()) / 1e6
+        for counter in self._energy:
+            yield counter.subject, "energy_j", counter.total_j()
+
+
+class RaplCounter:
+    """One energy counter. It wraps after minutes at full power; the total does not."""
+
+    def __init__(self, path: Path) -> None:
+        self.subject = path.parent.name
+        self._path = path
+        self._range_uj = int((path.parent / "max_energy_range_uj").read_text())
+        self._last_uj = int(path.read_text())
+        self._total_uj = 0
+
+    def total_j(self) -> float:
+        """Joules since this counter was opened."""
+        now_uj = int(self._path.read_text())
+        self._total_uj += (now_uj - self._last_uj) % self._range_uj
+        self._last_uj = now_uj
+        return self._total_uj / 1e6
 
 
 @plugin

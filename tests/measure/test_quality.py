@@ -57,9 +57,25 @@ def test_artifacts_are_compared_by_their_files(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
     assert quality.compare(*folders, "fp32") is None  # outputs without meaning are not stored
-    np.save(folders[0] / artifacts.OUTPUTS, LOGITS.reshape(50, 7, 1).astype(np.float32))
+    np.save(folders[0] / artifacts.OUTPUTS, LOGITS.astype(np.float32))
     np.save(folders[1] / artifacts.OUTPUTS, LOGITS.astype(np.float32))
     np.save(folders[0] / artifacts.LABELS, LABELS)
     found = quality.compare(*folders, "fp32")
     assert found is not None
     assert found.accuracy == 1.0
+
+
+def test_one_column_is_no_choice_so_no_agreement_is_claimed() -> None:
+    reference = np.arange(1.0, 9.0).reshape(8, 1)
+    found = quality.judge(-reference, reference, None, "fp32")
+    assert (found.top1_agreement, found.mean_kl_nats) == (None, None)
+    assert found.relative_error == pytest.approx(2.0)
+
+
+def test_a_choice_at_every_position_is_judged_by_position() -> None:
+    reference = np.random.default_rng(0).standard_normal((4, 6, 10))
+    changed = reference.copy()
+    changed[0, 0] = -changed[0, 0]
+    found = quality.judge(changed, reference, None, "fp32")
+    assert found.top1_agreement == pytest.approx(1 - 1 / 24)
+    assert found.items == 4
