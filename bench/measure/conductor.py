@@ -132,7 +132,9 @@ class Conductor:
         if outcome.failure:
             self._watcher.not_built(name, outcome.failure)
         elif artifact and artifact.fresh:
-            self._watcher.built(name, sum(artifact.times_s.values()), artifact.size_bytes)
+            built = [part for part in (artifact, outcome.model) if part and part.fresh]
+            spent_s = sum(sum(part.times_s.values()) for part in built)
+            self._watcher.built(name, spent_s, sum(part.size_bytes for part in built))
 
     def _feasible_sources(self) -> dict[str, Any]:
         experiment = self._experiment

@@ -26,6 +26,8 @@ class Prepared:
 
     task: Task
     artifact: Artifact | None = None
+    model: Artifact | None = None
+    """The stored result of costly passes, where there are any."""
     quality: Quality | None = None
     failure: str | None = None
 
@@ -33,11 +35,13 @@ class Prepared:
         """For the record of each trial."""
         if self.artifact is None:
             return {}
-        return {
-            "id": self.artifact.folder.name,
-            "size_bytes": self.artifact.size_bytes,
-            **{name: round(value, 3) for name, value in self.artifact.times_s.items()},
-        }
+        summary = _summary(self.artifact)
+        return {**summary, "model": _summary(self.model)} if self.model else summary
+
+
+def _summary(artifact: Artifact) -> dict[str, Any]:
+    times_s = {name: round(value, 3) for name, value in artifact.times_s.items()}
+    return {"id": artifact.folder.name, "size_bytes": artifact.size_bytes, **times_s}
 
 
 def prepare(experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]) -> Prepared:
@@ -84,7 +88,7 @@ class _Preparation:
             prepared_folder=str(model.folder) if model else None,
             runtime_folder=str(artifact.folder / artifacts.RUNTIME),
         )
-        return Prepared(task, artifact)
+        return Prepared(task, artifact, model)
 
     def _model(self) -> Artifact | None:
         """The stored result of the costly passes; several optimizations may share it."""
