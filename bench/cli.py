@@ -21,7 +21,8 @@ values separated by commas make separate experiments:
   bench run 'partitions=[full,time_shared,cpuset]' partitions.time_shared.tenants=4
   bench list
 
-exit codes: 0 done, 2 usage or configuration, 3 infeasible here, 130 interrupted (then: bench run --resume RUN)
+exit codes: 0 done, 2 usage or configuration, 3 infeasible here, 4 nothing measured,
+130 interrupted (then: bench run --resume RUN)
 """
 
 

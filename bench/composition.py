@@ -113,6 +113,12 @@ def _parse(text: str) -> Override:
     cause: Exception | None = None
     try:
         override = OverridesParser.create().parse_overrides([text])[0]
+        if (override.key_or_group or "").partition(".")[0] == "hydra":
+            raise ConfigError(
+                "Hydra's own settings are not options of bench",
+                where=text,
+                hint="results_dir=FOLDER says where results go; `bench list` names what there is",
+            )
         if override.key_or_group:
             return override
     except (OverrideParseException, HydraException) as error:
@@ -151,7 +157,7 @@ def _compose(overrides: tuple[str, ...]) -> Composed:
         plain = OmegaConf.to_container(without_hydra, resolve=True)
     except ConfigError:
         raise
-    except (HydraException, OmegaConfBaseException, ConfigCompositionException) as error:
+    except (HydraException, OmegaConfBaseException, ConfigCompositionException, OSError) as error:
         raise explain(error, overrides) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)

@@ -11,8 +11,10 @@ import base64
 import json
 import os
 import sys
+import traceback
 from array import array
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -42,6 +44,14 @@ class Channel:
         view = memoryview(encode({"event": event, **fields}))
         while view:  # a pipe may take less than all of it
             view = view[self._out.write(view) or 0 :]
+
+
+def told(error: BaseException) -> str:
+    """An error on one line, with the place in the code where it arose."""
+    text = " ".join(str(getattr(error, "what", None) or error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}"[:500] + place
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

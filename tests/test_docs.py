@@ -39,7 +39,8 @@ def bench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_the_examples_of_the_guide_run_together(examples: Path, tmp_path: Path) -> None:
     done = bench(
         "run", "--json", "--config-dir", str(examples), "workload=parabola", "optimizations=[native,memoized]",
-        "partitions=[one_thread]", "scenario=pairs", "telemetry=[host,load_average]", "isolation=polite",
+        "partitions=[one_thread]", "partitions.one_thread.threads=1",
+        "scenario=pairs", "telemetry=[host,load_average]", "isolation=polite",
         "protocol=glance", f"results_dir={tmp_path}/results", f"cache_dir={tmp_path}/cache",
         cwd=tmp_path,
     )  # fmt: skip

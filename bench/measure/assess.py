@@ -55,6 +55,7 @@ def assess(
         requests=window.requests,
         min_requests=min(protocol.min_requests, gate.FEWEST_REQUESTS),
         window_medians=[steady.window_medians(latencies.tolist()) for latencies in window.latencies_ns],
+        window_share=window.seconds * clock.NS_PER_S / (answers.end_ns - answers.open_ns),
         run_delay_share=_run_delay_share(answers),
         cores_shared=cores_shared,
         foreign_cpu_share=shares["foreign_cpu_share"],

@@ -17,6 +17,7 @@ import numpy as np
 
 from bench import clock, wire
 from bench.contract import Arrays, Evaluation, Loaded, Slot
+from bench.errors import BenchError
 from bench.measure.artifacts import LABELS, OUTPUTS, PROBE
 from bench.measure.task import OpenTask, Task
 
@@ -31,10 +32,10 @@ def main() -> None:
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
-        where = getattr(error, "where", "")
-        what = getattr(error, "what", None) or f"{type(error).__name__}: {error}"
-        hint = getattr(error, "hint", "")
-        channel.send("failed", what=str(what)[:500], where=where, hint=hint)
+        if isinstance(error, BenchError):  # about what the user gave: it says itself what to do
+            channel.send("failed", what=error.what, where=error.where, hint=error.hint)
+        else:
+            channel.send("failed", what=wire.told(error))
         raise SystemExit(1) from error
     channel.send("built", **result)
     sys.stderr.flush()
@@ -81,7 +82,11 @@ def _evaluate(opened: OpenTask, loaded: Loaded, evaluation: Evaluation) -> Any:
     outputs = []
     for start in range(0, items, size):
         batch, filled = _slice(evaluation.inputs, start, size, pad=runtime.batch_specific)
-        outputs.append(loaded.outputs(loaded.bind(batch)())[:filled])
+        answer = loaded.outputs(loaded.bind(batch)())
+        asked = len(next(iter(batch.values())))
+        if answer.shape[:1] != (asked,):
+            raise ValueError(f"for {asked} items the model returned an output of shape {answer.shape}")
+        outputs.append(answer[:filled])
     judged = np.concatenate(outputs).astype(np.float32)
     if not np.isfinite(judged).all():
         raise ValueError("its outputs on the evaluation items are not all finite numbers")

@@ -19,8 +19,10 @@ FOREIGN_CPU_LIMIT = 0.10
 """Cores' worth of CPU time, per core of the device, that processes other than the tenants may use."""
 STEAL_LIMIT = 0.02
 """Share of the window's core time that a hypervisor may take away."""
-FEWEST_REQUESTS = 10
+FEWEST_REQUESTS = 5
 """Fewer requests than this (or than the protocol asks for, if that is less) are no distribution."""
+WINDOW_LIMIT = 0.5
+"""Share of the planned window in which all tenants must really have run together."""
 TELEMETRY_GAP_LIMIT = 5.0
 """Longest gap between two telemetry ticks, in intervals."""
 
@@ -34,6 +36,7 @@ class Evidence:
     requests: Sequence[int]
     min_requests: int
     window_medians: Sequence[Sequence[float]]
+    window_share: float
     run_delay_share: float
     cores_shared: bool
     foreign_cpu_share: float
@@ -64,6 +67,12 @@ def _enough(e: Evidence) -> str | None:
     if least >= e.min_requests:
         return None
     return f"only {least} requests in the common window, {e.min_requests} needed"
+
+
+def _short(e: Evidence) -> str | None:
+    if not e.window_share < WINDOW_LIMIT:
+        return None
+    return f"the tenants ran together in only {e.window_share:.0%} of the window"
 
 
 def _starved(e: Evidence) -> str | None:
@@ -106,12 +115,13 @@ def _same_model(e: Evidence) -> str | None:
     return None
 
 
-CHECKS = (_warm, _enough, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)
+CHECKS = (_warm, _enough, _short, _starved, _foreign, _stolen, _telemetry, _precision, _same_model)
 
 
 def _numbers(e: Evidence) -> dict[str, Any]:
     """The finite numbers behind the decision, for the record."""
     numbers = {
+        "window_share": e.window_share,
         "run_delay_share": e.run_delay_share,
         "foreign_cpu_share": e.foreign_cpu_share,
         "steal_share": e.steal_share,

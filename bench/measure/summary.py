@@ -23,6 +23,8 @@ class Window:
     start_ns: int
     end_ns: int
     latencies_ns: tuple[npt.NDArray[np.int64], ...]
+    spans_ns: tuple[int, ...]
+    """Per tenant: from the begin of its first counted request to the end of its last."""
 
     @property
     def seconds(self) -> float:
@@ -38,23 +40,23 @@ def common_window(tenants: Sequence[Stamps], from_ns: int) -> Window:
     starts = [int(inside[0]) for stamps in tenants if len(inside := stamps[stamps[:, 0] >= from_ns, 0])]
     start_ns = max(starts, default=from_ns)
     end_ns = max(start_ns, min(int(stamps[-1, 1]) for stamps in tenants))
-    return Window(start_ns, end_ns, tuple(_inside(stamps, start_ns, end_ns) for stamps in tenants))
-
-
-def _inside(stamps: Stamps, start_ns: int, end_ns: int) -> npt.NDArray[np.int64]:
-    inside = (stamps[:, 0] >= start_ns) & (stamps[:, 1] <= end_ns)
-    latencies: npt.NDArray[np.int64] = (stamps[:, 1] - stamps[:, 0])[inside]
-    return latencies
+    counted = [stamps[(stamps[:, 0] >= start_ns) & (stamps[:, 1] <= end_ns)] for stamps in tenants]
+    return Window(
+        start_ns,
+        end_ns,
+        latencies_ns=tuple(stamps[:, 1] - stamps[:, 0] for stamps in counted),
+        spans_ns=tuple(int(stamps[-1, 1] - stamps[0, 0]) if len(stamps) else 0 for stamps in counted),
+    )
 
 
 def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
-    """Items per second of each tenant: its requests over the time that those requests took.
+    """Items per second of each tenant: its requests over the time from the first's begin to the last's end.
 
     A window cuts through a tenant's first and last request; dividing whole requests by the whole window would lose
     up to one request per tenant, which is a lot for slow models."""
     return tuple(
-        batch_size * len(latencies) / (float(latencies.sum()) / 1e9) if len(latencies) else 0.0
-        for latencies in window.latencies_ns
+        batch_size * requests / (span_ns / 1e9) if span_ns else 0.0
+        for requests, span_ns in zip(window.requests, window.spans_ns, strict=True)
     )
 
 

@@ -41,7 +41,7 @@ def main() -> None:
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
-        channel.send("failed", what=f"{type(error).__name__}: {error}"[:500])
+        channel.send("failed", what=wire.told(error))
         raise SystemExit(1) from error
 
 
@@ -80,12 +80,17 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
     calls = _bind(opened, loaded, opened.task.batch_size, request["seed"])
     warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
     channel.send("ready", warmup=vars(warm), t_ns=clock.now_ns())
+    arm = channel.receive()
+    if arm is None:
+        return
+    # What takes long comes before the barrier, or it would eat into the window.
+    stamps = loop.stamps_for(arm["duration_ns"], warm.request_ns)
+    gc.collect()
+    gc.disable()  # a collection inside the window would be a pause that the model did not cause
+    channel.send("armed")
     go = channel.receive()
     if go is None:
         return
-    stamps = loop.stamps_for(go["end_ns"] - go["start_ns"], warm.request_ns)
-    gc.collect()
-    gc.disable()  # a collection inside the window would be a pause that the model did not cause
     clock.sleep_until(go["start_ns"])
     before, delays_ns = _usage(), _run_delays_ns()
     count = loop.record(calls, stamps, go["end_ns"])

@@ -60,8 +60,9 @@ def converse(
         loaded_ns = clock.now_ns()
         ready = await_events(links, "ready", deadline_ns)
         with telemetry.trial({link.name: link.process.pid for link in links}) as ticks:
+            duration_ns = _arm(links, experiment, ready, deadline_ns)
             conductor_cpu_ns = clock.cpu_ns()
-            open_ns, end_ns = _go(links, experiment, prepared, ready)
+            open_ns, end_ns = _go(links, prepared, duration_ns)
             measured = await_events(links, "measured", deadline_ns)
             conductor_cpu_ns = clock.cpu_ns() - conductor_cpu_ns
         proved = await_events(links, "proved", deadline_ns)
@@ -148,19 +149,24 @@ def _request(
         )
 
 
-def _go(
-    links: Sequence[Link], experiment: Experiment, prepared: Prepared, ready: Sequence[Mapping[str, Any]]
-) -> tuple[int, int]:
-    """Tell all tenants to measure in the same window; (when it opens, when it ends) in ns.
-
-    The window is prolonged until the slowest tenant may have answered `min_requests`, up to its limit."""
+def _arm(links: Sequence[Link], experiment: Experiment, ready: Sequence[Mapping[str, Any]], deadline_ns: int) -> int:
+    """Let all tenants get ready to record, and decide how long: the window lasts until the slowest tenant may have
+    answered `min_requests` (two more are cut by its edges), up to its limit. Nanoseconds."""
     protocol = experiment.protocol
     slowest_ns = max(answer["warmup"]["request_ns"] for answer in ready)
-    wanted_s = max(protocol.window_s, protocol.min_requests * slowest_ns / clock.NS_PER_S)
-    window_s = min(wanted_s, protocol.window_limit_s)
+    wanted_s = max(protocol.window_s, (protocol.min_requests + 2) * slowest_ns / clock.NS_PER_S)
+    duration_ns = int(min(wanted_s, protocol.window_limit_s) * clock.NS_PER_S)
+    for link in links:
+        link.send(duration_ns=duration_ns + int(SETTLE_S * clock.NS_PER_S))
+    await_events(links, "armed", deadline_ns)
+    return duration_ns
+
+
+def _go(links: Sequence[Link], prepared: Prepared, duration_ns: int) -> tuple[int, int]:
+    """Tell all tenants to measure in the same window; (when it opens, when it ends) in ns."""
     start_ns = clock.now_ns() + int(LEAD_S * clock.NS_PER_S)
     open_ns = start_ns + int(SETTLE_S * clock.NS_PER_S)
-    end_ns = open_ns + int(window_s * clock.NS_PER_S)
+    end_ns = open_ns + duration_ns
     for link in links:
         link.send(start_ns=start_ns, end_ns=end_ns, probe=_probe_path(prepared))
     return open_ns, end_ns

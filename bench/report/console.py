@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
 from bench.records import Plan, Quality
 
+LEAST_WIDTH = 120
 P99_REQUESTS = 368
 """Fewer requests than this bracket no p99 (95 % order-statistic interval): it is shown, marked as rough."""
 
@@ -19,11 +21,12 @@ P99_REQUESTS = 368
 def print_table(plan: Plan, rows: Sequence[Row]) -> None:
     """The result of a run, on standard output."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=150)
+    if not console.is_terminal or console.width < LEAST_WIDTH:  # a wrapped line can be read, a cut number cannot
+        console = Console(highlight=False, width=LEAST_WIDTH)
     kind = "REHEARSAL, not a measurement: " if plan.rehearsal else ""
     title = f"{kind}{plan.workload}, {plan.scenario}, {plan.blocks} blocks on {plan.device}"
-    table = Table(title=escape(title), title_justify="left", header_style="bold", pad_edge=False)
+    console.print(escape(title), soft_wrap=True)
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
     table.add_column("partition")
     table.add_column("optimization")
     for name in (

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bench.report import console, progress
 from bench.store import Run
 
 RUN_FORMAT = 1
+NOT_ENOUGH_EVIDENCE = 4
 
 
 def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None, as_json: bool) -> int:
@@ -47,7 +48,7 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None
                 progress.say(f"not begun: bench run {shlex.join(later.overrides)}")
             raise
     _print_json(results, as_json)
-    return 0
+    return _exit_code(results)
 
 
 def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
@@ -113,8 +114,9 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
             hint="restore it (see `subject` there), or start a new run: blocks of different things do not mix",
         )
     experiment = dataclasses.replace(experiment, seed=plan.seed)
-    _print_json([_conduct(experiment, plan, stored, as_json)], as_json)
-    return 0
+    results = [_conduct(experiment, plan, stored, as_json)]
+    _print_json(results, as_json)
+    return _exit_code(results)
 
 
 def _subject(experiment: Experiment) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
         raise Interrupted(
             f"interrupted after {len(stored.trials())} of {len(plan.trials)} trials, all of them stored",
             where=str(stored.folder),
-            hint=f"bench run --resume {stored.folder}",
+            hint=shlex.join(["bench", "run", "--resume", str(stored.folder)]),
         ) from None
     rows = table.rows(plan, stored.trials())
     if not as_json:
@@ -159,9 +161,19 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
         "workload": plan.workload,
         "scenario": plan.scenario,
         "baseline": plan.baseline,
+        "trials": len(plan.trials),
+        "failed": sum(record.status == "failed" for record in stored.trials()),
         "rows": [table.to_json(row) for row in rows],
         "infeasible": [item.model_dump() for item in plan.infeasible],
     }
+
+
+def _exit_code(results: Sequence[Mapping[str, Any]]) -> int:
+    """A run in which no trial could be measured is no success."""
+    lost = [result for result in results if result["failed"] == result["trials"]]
+    for result in lost:
+        progress.say(f"no trial of {result['run']} could be measured; failed trials stay failed: start a new run")
+    return NOT_ENOUGH_EVIDENCE if lost else 0
 
 
 def _print_json(results: list[dict[str, Any]], as_json: bool) -> None:
