@@ -130,7 +130,7 @@ def _protocol(node: Any) -> contract.Protocol:
         if not math.isfinite(value):
             raise ConfigError(f"{name} is {value}", where=f"protocol.{name}", hint="it must be a finite number")
     checks = (
-        ("blocks", 1 <= protocol.blocks <= 10_000, "from 1 to 10000"),
+        ("blocks", 1 <= protocol.blocks <= 10_000, "at least 1, and at most 10000"),
         ("min_requests", protocol.min_requests >= 1, "at least 1"),
         ("window_s", protocol.window_s > 0, "more than 0"),
         ("warmup_min_s", protocol.warmup_min_s >= 0, "0 or more"),
