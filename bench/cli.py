@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone, which is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:
+    except Exception as error:  # a mistake of ours or of a plug-in gets three lines, too
         if options.debug:
             raise
         mistake = BenchError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated
 
 import pydantic
@@ -14,8 +15,9 @@ Tenants = Annotated[int, pydantic.Field(ge=1, strict=True)]
 class NvidiaPartition(Partition):
     """Needs an NVIDIA GPU; this version of bench measures on CPUs, so it is never feasible yet."""
 
+    @abstractmethod
     def _needs(self) -> str:
-        raise NotImplementedError
+        """What it needs, as the first half of a sentence."""
 
     def infeasible(self, device: Device) -> str | None:
         return f"{self._needs()}; this device is a {device.kind.upper()}: cpuset pins tenants to cores of their own"
