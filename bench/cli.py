@@ -67,11 +67,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Flags may stand between options, which argparse alone does not allow."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    unknown = [text for text in rest if text.startswith("-") or "overrides" not in options]
+    listed = next((name for name in ("overrides", "evidence") if name in options), None)
+    unknown = [text for text in rest if text.startswith("-") or listed is None]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if rest:
-        options.overrides += rest
+    if rest and listed:
+        getattr(options, listed).extend(rest)
     return options
 
 
@@ -88,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="RUN", help="finish an interrupted run; RUN is its folder")
     plan = _verb(verbs, "plan", "print every trial, what is infeasible and why, and how long it takes", overrides=True)
     plan.add_argument("--config", action="store_true", help="print the composed configuration instead")
+    verify = _verb(verbs, "verify", "say what stored runs tell about published claims", judges=True)
+    verify.add_argument(
+        "--gate", action="store_true", help="exit with 1 when a claim is refuted, with 4 when one is not decided"
+    )
     _verb(verbs, "list", "list every group's options", overrides=False)
     _verb(
         verbs,
@@ -99,8 +104,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, overrides: bool
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    overrides: bool = False,
+    judges: bool = False,
 ) -> argparse.ArgumentParser:
+    """`overrides`: it takes options of experiments. `judges`: it takes stored runs, and claims."""
     verb = verbs.add_parser(
         name,
         help=summary,
@@ -110,13 +120,19 @@ def _verb(
     )
     verb.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.add_argument("--debug", action="store_true", help="show tracebacks")
-    if overrides or name == "list":
+    if overrides or judges or name == "list":
         verb.add_argument(
             "--config-dir", action="append", default=[], metavar="DIR",
             help="a folder with your own options (also: BENCH_CONFIG_PATH); may be repeated",
         )  # fmt: skip
     if overrides:
         verb.add_argument("overrides", nargs="*", metavar="option=value", help="see below, and `bench list`")
+    if judges:
+        verb.add_argument(
+            "evidence", nargs="*", metavar="RUN",
+            help="run folders, folders of runs, or yaml files of published figures (without any: the newest run in "
+            "results/), and 'claims=[name,name]' (without it: all claims)",
+        )  # fmt: skip
     return verb
 
 
@@ -129,6 +145,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from bench.verbs import plan
 
         return plan.run(options.overrides, options.config_dir, options.json, options.config)
+    if options.verb == "verify":
+        from bench.verbs import verify
+
+        return verify.run(options.evidence, options.config_dir, options.json, options.gate)
     if options.verb == "list":
         from bench.verbs import list_options
 

@@ -38,8 +38,9 @@ GROUPS = (
     "telemetry",
     "gpu",
     "isolation",
+    "claims",
 )
-BRACKETED = ("partitions", "optimizations", "telemetry")
+BRACKETED = ("partitions", "optimizations", "telemetry", "claims")
 CONFIG_PATH = "BENCH_CONFIG_PATH"
 """Environment variable: users' own config folders, separated like PATH; they come before ours."""
 
@@ -95,7 +96,10 @@ def compose_all(overrides: Sequence[str], folders: Sequence[Path]) -> list[Compo
     parsed = [_parse(text) for text in overrides]
     variants = [_variants(override) for override in parsed]
     with hydra_ready(folders):
-        return [_compose(choice) for choice in itertools.product(*variants)]
+        # All claims that there are, the users' own among them, unless some are chosen.
+        chosen = any(override.key_or_group == "claims" for override in parsed)
+        every = () if chosen else (f"claims=[{','.join(options('claims'))}]",)
+        return [_compose(choice, every) for choice in itertools.product(*variants)]
 
 
 def options(group: str) -> list[str]:
@@ -145,9 +149,10 @@ def _variants(override: Override) -> list[str]:
     return [f"{prefix}={value}" for value in override.sweep_string_iterator()]
 
 
-def _compose(overrides: tuple[str, ...]) -> Composed:
+def _compose(overrides: tuple[str, ...], implied: tuple[str, ...]) -> Composed:
     try:
-        composed = hydra.compose("config", overrides=[_openly(text) for text in overrides], return_hydra_config=True)
+        spoken = [_openly(text) for text in (*overrides, *implied)]
+        composed = hydra.compose("config", overrides=spoken, return_hydra_config=True)
         choices = {key: value for key, value in composed.hydra.runtime.choices.items() if key in GROUPS}
         choices = {
             key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in choices.items()

@@ -366,7 +366,13 @@ class TelemetrySource(ABC):
 
 @plugin
 class Protocol:
-    """How many blocks, how long. Configs: `configs/protocol/`. Times in seconds."""
+    """How many blocks, how long. Configs: `configs/protocol/`. Times in seconds.
+
+    look_level: two-sided level at which verdicts are drawn at each look; None: this protocol draws none.
+    later_looks: totals of blocks at which verdicts that are still open are looked at again, e.g. [20, 40]. The first
+        look is at `blocks`. Looking often needs a stricter level: `look_level` x looks may be at most 0.06.
+    noise_floor: measure the baseline a second time in every block, under another name.
+    """
 
     blocks: int
     warmup_min_s: float
@@ -376,6 +382,14 @@ class Protocol:
     min_requests: int
     trial_limit_s: float
     build_limit_s: float = 1800.0
+    look_level: float | None = None
+    later_looks: tuple[int, ...] = ()
+    noise_floor: bool = False
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Totals of blocks at which verdicts are drawn."""
+        return (self.blocks, *self.later_looks) if self.look_level is not None else ()
 
 
 def importable(name: str) -> bool:

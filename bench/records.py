@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -12,21 +12,37 @@ Status = Literal["ok", "invalid", "failed"]
 """ok: valid. invalid: measured, but a gate found a cause that spoils it. failed: there is no measurement."""
 
 
+# Results are read back from files that anybody may have written: what cannot be is refused by the types.
+Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=200)]
+"""Of a trial or a cell: becomes part of file names, so no separators."""
+Count = Annotated[int, pydantic.Field(ge=0)]
+Positive = Annotated[int, pydantic.Field(ge=1)]
+Measure = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
 class Record(pydantic.BaseModel):
     """Frozen; unknown keys are kept out of sight but do not break reading newer files."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
 
+class StrictRecord(Record):
+    """What users write by hand: an unknown key is a slip of the pen."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
 class PlannedTrial(Record):
-    id: str
-    block: int
-    position: int
+    id: Name
+    block: Positive
+    position: Positive
     workload: str
     scenario: str
-    partition: str
-    optimization: str
-    tenants: int
+    partition: Name
+    optimization: Name
+    tenants: Positive
 
 
 class Infeasible(Record):
@@ -53,15 +69,25 @@ class Estimate(Record):
 
 
 class Plan(Record):
+    """`blocks` grows when a look leaves verdicts open (`looks`: the totals at which they are taken, `look_level`: the
+    two-sided level of each, None where the protocol draws no verdicts). `again` names the cell that measures the
+    baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
+    unchanged fp32 model in the same runtime, where that is measured too.
+    """
+
     workload: str
     scenario: str
     device: str
     device_kind: str
     rehearsal: bool
     protocol: str
-    baseline: str
+    baseline: Name
     seed: int
-    blocks: int
+    blocks: Positive
+    looks: tuple[Positive, ...] = ()
+    look_level: Annotated[float, pydantic.Field(gt=0, le=0.05)] | None = None
+    again: Name | None = None
+    same_runtime: dict[Name, Name] = {}
     trials: tuple[PlannedTrial, ...]
     infeasible: tuple[Infeasible, ...]
     estimate: Estimate
@@ -70,11 +96,11 @@ class Plan(Record):
 class Latency(Record):
     """Milliseconds per request, over all tenants' requests in the common window."""
 
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    mean: float
+    p50: Measure
+    p90: Measure
+    p95: Measure
+    p99: Measure
+    mean: Measure
 
 
 class Quality(Record):
@@ -89,15 +115,15 @@ class Quality(Record):
 
     metric: Literal["accuracy", "agreement"]
     baseline: str
-    items: int
-    accuracy: float | None = None
-    baseline_accuracy: float | None = None
-    gained: int | None = None
-    lost: int | None = None
-    top1_agreement: float | None
-    mean_kl_nats: float | None
-    cosine: float
-    relative_error: float
+    items: Positive
+    accuracy: Share | None = None
+    baseline_accuracy: Share | None = None
+    gained: Count | None = None
+    lost: Count | None = None
+    top1_agreement: Share | None
+    mean_kl_nats: Measure | None
+    cosine: Finite
+    relative_error: Measure
 
 
 class Gate(Record):
@@ -113,19 +139,21 @@ class TrialRecord(PlannedTrial):
 
     device: str
     device_kind: str
-    batch_size: int
+    batch_size: Positive
     status: Status
     reason: str | None = None
-    throughput_per_s: float | None = None
-    tenant_throughput_per_s: tuple[float, ...] = ()
-    requests: int = 0
-    window_s: float | None = None
+    throughput_per_s: Measure | None = None
+    tenant_throughput_per_s: tuple[Measure, ...] = ()
+    requests: Count = 0
+    window_s: Measure | None = None
     latency_ms: Latency | None = None
+    tenant_latency_ms: tuple[Latency, ...] = ()
+    tenant_requests: tuple[Count, ...] = ()
     quality: Quality | None = None
     artifact: dict[str, Any] = {}
     proof: dict[str, Any] = {}
-    timing_s: dict[str, float] = {}
-    telemetry: dict[str, float] = {}
+    timing_s: dict[str, Finite] = {}
+    telemetry: dict[str, Finite] = {}
     gate: Gate | None = None
     rehearsal: bool = False
     started_at: str = ""

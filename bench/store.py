@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from bench.errors import InputError, StoreError
 from bench.records import Plan, TrialRecord
+from bench.stored import TRIALS, parse_lines
 
 TEMPORARY = ".tmp"
 SAMPLES = "samples"
@@ -88,7 +89,7 @@ class Run:
         """Append one line and sync it. When the disk is full, what was written of it is taken back."""
         line = (record.model_dump_json() + "\n").encode()
         with _told(self.folder):
-            descriptor = os.open(self.folder / "trials.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            descriptor = os.open(self.folder / TRIALS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 length = os.fstat(descriptor).st_size
                 try:
@@ -145,7 +146,7 @@ class Run:
                 raise
 
     def _clear_leftovers(self) -> None:
-        trials = self.folder / "trials.jsonl"
+        trials = self.folder / TRIALS
         if trials.exists():
             content = trials.read_bytes()
             whole = content.rfind(b"\n") + 1
@@ -163,20 +164,18 @@ class Run:
 
 def read_trials(folder: Path) -> Iterator[TrialRecord]:
     """The finished trials of a run folder. A line that is not a trial is an error with its number."""
-    path = folder / "trials.jsonl"
+    path = folder / TRIALS
     try:
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        for number, found in parse_lines(path):
+            if isinstance(found, ValueError):
+                raise InputError(
+                    "a line is not a trial record: " + str(found).splitlines()[0],
+                    where=f"{path}, line {number}",
+                    hint="restore the file, or delete that line to have its trial measured again by --resume",
+                ) from found
+            yield found
     except OSError as error:
         raise _unreadable(path, error) from error
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline is no whole line
-        try:
-            yield TrialRecord.model_validate_json(line)
-        except ValueError as error:
-            raise InputError(
-                "a line is not a trial record: " + str(error).splitlines()[0],
-                where=f"{path}, line {number}",
-                hint="restore the file, or delete that line to have its trial measured again by --resume",
-            ) from error
 
 
 def _hold(folder: Path) -> IO[str]:

@@ -1,4 +1,4 @@
-"""Speed-up of a cell against the baseline of its partition, paired over blocks (docs/method.md).
+"""Speed-up of one cell against another, paired over blocks (docs/method.md).
 
 One process per cell and block is one observation, whatever number of requests it answered: d_i = ln(throughput of
 the cell) - ln(throughput of the baseline) in block i. The speed-up is exp(mean d), its interval that of a paired t
@@ -8,13 +8,21 @@ with as many degrees of freedom as pairs less one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # not scipy.stats: that takes two seconds to import
 
+from bench.judge.statistics import Paired
 from bench.records import TrialRecord
+
+LEVEL = 0.05
+"""Of the intervals that are shown: 95 %, whatever level a verdict is drawn at."""
+
+Cell = tuple[str, str]
+"""(partition, optimization)"""
+Cells = Mapping[Cell, Mapping[int, TrialRecord]]
+"""The trials of each cell by block."""
 
 
 @dataclass(frozen=True)
@@ -26,36 +34,51 @@ class SpeedUp:
     high: float | None
     pairs: int
 
+    @classmethod
+    def of(cls, paired: Paired, level: float = LEVEL) -> SpeedUp:
+        """Back from logarithms to a ratio."""
+        low, high = paired.interval(level) or (None, None)
+        return cls(
+            math.exp(paired.mean),
+            None if low is None else math.exp(low),
+            None if high is None else math.exp(high),
+            paired.pairs,
+        )
 
-def paired_ratio(treatment: Sequence[float], baseline: Sequence[float], confidence: float = 0.95) -> SpeedUp:
+
+def by_cell(trials: Iterable[TrialRecord]) -> Cells:
+    """Index trials once; of a cell and block there is one trial."""
+    cells: dict[Cell, dict[int, TrialRecord]] = {}
+    for trial in trials:
+        cells.setdefault((trial.partition, trial.optimization), {})[trial.block] = trial
+    return cells
+
+
+def differences(cells: Cells, cell: Cell, baseline: Cell) -> dict[int, float]:
+    """ln ratio of throughputs by block, of the blocks in which both are valid."""
+    treated, reference = _throughputs(cells, cell), _throughputs(cells, baseline)
+    return {
+        block: math.log(treated[block]) - math.log(reference[block]) for block in sorted(treated.keys() & reference)
+    }
+
+
+def paired_ratio(treatment: Sequence[float], baseline: Sequence[float], level: float = LEVEL) -> SpeedUp:
     """Ratio treatment / baseline of paired positive values."""
-    differences = np.log(np.asarray(treatment, dtype=float)) - np.log(np.asarray(baseline, dtype=float))
-    pairs = len(differences)
-    mean = float(differences.mean())
-    if pairs < 2:
-        return SpeedUp(math.exp(mean), None, None, pairs)
-    quantile = float(stdtrit(pairs - 1, 0.5 + confidence / 2))
-    half = quantile * float(differences.std(ddof=1)) / math.sqrt(pairs)
-    return SpeedUp(math.exp(mean), math.exp(mean - half), math.exp(mean + half), pairs)
+    logs = np.log(np.asarray(treatment, dtype=float)) - np.log(np.asarray(baseline, dtype=float))
+    return SpeedUp.of(Paired.of(logs), level)
 
 
-def speed_up(trials: Sequence[TrialRecord], partition: str, optimization: str, baseline: str) -> SpeedUp | None:
-    """From the blocks in which both are valid; None when there is no such block, or for the baseline itself."""
+def speed_up(cells: Cells, partition: str, optimization: str, baseline: str) -> SpeedUp | None:
+    """Against the baseline of the same partition; None when no block has both, or for the baseline itself."""
     if optimization == baseline:
         return None
-    treated = _by_block(trials, partition, optimization)
-    reference = _by_block(trials, partition, baseline)
-    blocks = sorted(treated.keys() & reference.keys())
-    if not blocks:
-        return None
-    return paired_ratio([treated[block] for block in blocks], [reference[block] for block in blocks])
+    found = differences(cells, (partition, optimization), (partition, baseline))
+    return SpeedUp.of(Paired.of(list(found.values()))) if found else None
 
 
-def _by_block(trials: Sequence[TrialRecord], partition: str, optimization: str) -> dict[int, float]:
+def _throughputs(cells: Cells, cell: Cell) -> dict[int, float]:
     return {
-        trial.block: trial.throughput_per_s
-        for trial in trials
-        if (trial.partition, trial.optimization) == (partition, optimization)
-        and trial.status == "ok"
-        and trial.throughput_per_s
+        block: trial.throughput_per_s
+        for block, trial in cells.get(cell, {}).items()
+        if trial.status == "ok" and trial.throughput_per_s
     }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import geometric_mean, median
 from typing import Any
 
-from bench.judge.speedup import SpeedUp, speed_up
-from bench.records import Plan, Quality, TrialRecord
+from bench.judge.reasons import without_numbers
+from bench.judge.speedup import Cell, Cells, SpeedUp, by_cell, speed_up
+from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,16 @@ def rows(plan: Plan, trials: Sequence[TrialRecord]) -> list[Row]:
     """The full device first, and of each partition the baseline first; otherwise by name."""
     cells = {(t.partition, t.optimization) for t in plan.trials}
     ordered = sorted(cells, key=lambda c: (c[0] != "full", c[0], c[1] != plan.baseline, c[1]))
-    return [_row(plan, trials, partition, optimization) for partition, optimization in ordered]
+    planned: dict[Cell, list[PlannedTrial]] = {}
+    for trial in plan.trials:
+        planned.setdefault((trial.partition, trial.optimization), []).append(trial)
+    measured = by_cell(trials)
+    return [_row(plan, planned[cell], measured, cell) for cell in ordered]
 
 
-def _row(plan: Plan, trials: Sequence[TrialRecord], partition: str, optimization: str) -> Row:
-    mine = [t for t in trials if (t.partition, t.optimization) == (partition, optimization)]
-    planned = [t for t in plan.trials if (t.partition, t.optimization) == (partition, optimization)]
+def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cell) -> Row:
+    partition, optimization = cell
+    mine = list(measured.get(cell, {}).values())
     valid = [t for t in mine if t.status == "ok"]
     latencies = [t.latency_ms for t in valid if t.latency_ms]
     throughputs = [t.throughput_per_s for t in valid if t.throughput_per_s]
@@ -60,7 +64,7 @@ def _row(plan: Plan, trials: Sequence[TrialRecord], partition: str, optimization
         p50_ms=median(latency.p50 for latency in latencies) if latencies else None,
         p99_ms=median(latency.p99 for latency in latencies) if latencies else None,
         p99_requests=min((t.requests for t in valid), default=0),
-        speedup=speed_up(trials, partition, optimization, plan.baseline),
+        speedup=speed_up(measured, partition, optimization, plan.baseline),
         quality=next((t.quality for t in mine if t.quality), None),
         remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),
     )
@@ -69,13 +73,9 @@ def _row(plan: Plan, trials: Sequence[TrialRecord], partition: str, optimization
 def _remarks(reasons: Sequence[str]) -> tuple[tuple[str, int], ...]:
     first: dict[str, str] = {}
     for reason in reasons:
-        first.setdefault(_without_numbers(reason), reason)
-    counts = Counter(_without_numbers(reason) for reason in reasons)
+        first.setdefault(without_numbers(reason), reason)
+    counts = Counter(without_numbers(reason) for reason in reasons)
     return tuple((first[kind], count) for kind, count in counts.most_common())
-
-
-def _without_numbers(reason: str) -> str:
-    return re.sub(r"[-+]?[0-9][0-9.,e]*%?", "#", reason)
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Assessed:
     window: Window
     throughput_per_s: tuple[float, ...]
     latency_ms: Latency | None
+    tenant_latency_ms: tuple[Latency, ...]
     gate: Gate
     proof: Mapping[str, Any]
     telemetry: Mapping[str, float]
@@ -71,6 +72,7 @@ def assess(
         window=window,
         throughput_per_s=summary.throughput_per_s(window, batch_size),
         latency_ms=summary.latency(window),
+        tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
         proof=answers.proved[0]["proof"],
         telemetry=_telemetry(answers, shares, interval_s),

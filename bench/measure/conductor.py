@@ -191,6 +191,8 @@ class Conductor:
             requests=sum(found.window.requests),
             window_s=found.window.seconds,
             latency_ms=found.latency_ms,
+            tenant_latency_ms=found.tenant_latency_ms,
+            tenant_requests=found.window.requests,
             quality=prepared.quality,
             proof=dict(found.proof),
             timing_s=dict(found.timing_s),

@@ -62,11 +62,20 @@ def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
 
 def latency(window: Window) -> Latency | None:
     """Milliseconds per request over all tenants."""
-    pooled = np.concatenate(window.latencies_ns) / 1e6
-    if not len(pooled):
+    return _quantiles(np.concatenate(window.latencies_ns))
+
+
+def tenant_latencies(window: Window) -> tuple[Latency, ...]:
+    """The same of each tenant: tails are judged one process at a time. Empty when a tenant finished no request."""
+    each = [_quantiles(latencies_ns) for latencies_ns in window.latencies_ns]
+    return tuple(found for found in each if found) if all(each) else ()
+
+
+def _quantiles(latencies_ns: npt.NDArray[np.int64]) -> Latency | None:
+    if not len(latencies_ns):
         return None
-    p50, p90, p95, p99 = np.quantile(pooled, (0.5, 0.9, 0.95, 0.99))
-    return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=pooled.mean())
+    p50, p90, p95, p99 = np.quantile(latencies_ns, (0.5, 0.9, 0.95, 0.99)) / 1e6
+    return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=latencies_ns.mean() / 1e6)
 
 
 def column(report: Mapping[str, Any], subject: str, metric: str) -> list[float]:

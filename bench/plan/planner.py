@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from bench.config import Experiment
 from bench.errors import ConfigError, InfeasibleHere
-from bench.plan.blocks import ordered_blocks
+from bench.plan.blocks import Cell, ordered_blocks
 from bench.records import ALL, Estimate, Infeasible, Plan, PlannedTrial
 
 TENANT_START_S = 2.0
@@ -24,10 +25,12 @@ def make_plan(experiment: Experiment) -> Plan:
             hint=_what_could(experiment),
         )
     _check_baseline(experiment, cells)
-    trials = tuple(_trials(experiment, cells))
     protocol = experiment.protocol
+    tenants = {name: experiment.partitions[name].count(experiment.device) for name in cells}
+    blocks = islice(ordered_blocks(cells, experiment.seed), protocol.blocks)
+    trials = tuple(_trials(experiment.workload_name, experiment.scenario_name, tenants, blocks, first=1))
     per_trial_s = TENANT_START_S + 2 * protocol.warmup_min_s + protocol.window_s
-    used = {optimization for optimizations in cells.values() for optimization in optimizations}
+    used = {optimization for optimizations in cells.values() for optimization in optimizations} - {experiment.again}
     return Plan(
         workload=experiment.workload_name,
         scenario=experiment.scenario_name,
@@ -38,6 +41,10 @@ def make_plan(experiment: Experiment) -> Plan:
         baseline=experiment.baseline,
         seed=experiment.seed,
         blocks=protocol.blocks,
+        looks=protocol.looks,
+        look_level=protocol.look_level,
+        again=experiment.again,
+        same_runtime=_same_runtime(experiment, used),
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
@@ -96,7 +103,8 @@ def _cells(experiment: Experiment, infeasible: list[Infeasible]) -> dict[str, li
     cells: dict[str, list[str]] = {}
     for partition in experiment.partitions:
         chosen = experiment.only.get(partition, tuple(experiment.optimizations))
-        names = [name for name in experiment.optimizations if name in chosen and name not in out_optimizations]
+        wanted = {*chosen, experiment.again} if experiment.baseline in chosen else {*chosen}
+        names = [name for name in experiment.optimizations if name in wanted and name not in out_optimizations]
         if names and partition not in out_partitions:
             cells[partition] = names
     return cells
@@ -117,22 +125,44 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
     )
 
 
-def _trials(experiment: Experiment, cells: dict[str, list[str]]) -> list[PlannedTrial]:
-    tenants = {name: experiment.partitions[name].count(experiment.device) for name in cells}
-    trials: list[PlannedTrial] = []
-    blocks = islice(ordered_blocks(cells, experiment.seed), experiment.protocol.blocks)
-    for block, order in enumerate(blocks, start=1):
-        for position, (partition, optimization) in enumerate(order, start=1):
-            trials.append(
-                PlannedTrial(
-                    id=f"{block:03d}-{position:02d}-{partition}-{optimization}",
-                    block=block,
-                    position=position,
-                    workload=experiment.workload_name,
-                    scenario=experiment.scenario_name,
-                    partition=partition,
-                    optimization=optimization,
-                    tenants=tenants[partition],
-                )
-            )
-    return trials
+def _same_runtime(experiment: Experiment, used: Iterable[str]) -> dict[str, str]:
+    """For each optimization the one that runs the unchanged fp32 model in the same runtime, where there is one: how
+    much faster int8 is *within* ONNX Runtime is another question than how much faster than torch."""
+    optimizations = {name: experiment.optimizations[name] for name in sorted(used)}
+    plain = {
+        type(optimization.runtime): name
+        for name, optimization in optimizations.items()
+        if not optimization.passes and optimization.expects == "fp32"
+    }
+    pairs = {name: plain.get(type(optimization.runtime)) for name, optimization in optimizations.items()}
+    return {name: reference for name, reference in pairs.items() if reference and reference != name}
+
+
+def prolong(plan: Plan, cells: Mapping[str, Sequence[str]], blocks: int) -> Plan:
+    """The same plan with more blocks, up to `blocks` in all, that hold only `cells` (partition -> optimizations)."""
+    tenants = {trial.partition: trial.tenants for trial in plan.trials}
+    orders = islice(ordered_blocks(cells, plan.seed), plan.blocks, blocks)
+    added = _trials(plan.workload, plan.scenario, tenants, orders, first=plan.blocks + 1)
+    each_s = plan.estimate.trials_s / len(plan.trials)
+    trials = (*plan.trials, *added)
+    estimate = plan.estimate.model_copy(update={"trials_s": each_s * len(trials)})
+    return plan.model_copy(update={"blocks": blocks, "trials": trials, "estimate": estimate})
+
+
+def _trials(
+    workload: str, scenario: str, tenants: Mapping[str, int], blocks: Iterable[tuple[Cell, ...]], first: int
+) -> list[PlannedTrial]:
+    return [
+        PlannedTrial(
+            id=f"{block:03d}-{position:02d}-{partition}-{optimization}",
+            block=block,
+            position=position,
+            workload=workload,
+            scenario=scenario,
+            partition=partition,
+            optimization=optimization,
+            tenants=tenants[partition],
+        )
+        for block, order in enumerate(blocks, start=first)
+        for position, (partition, optimization) in enumerate(order, start=1)
+    ]

@@ -18,11 +18,17 @@ P99_REQUESTS = 368
 """Fewer requests than this bracket no p99 (95 % order-statistic interval): it is shown, marked as rough."""
 
 
+def result_console() -> Console:
+    """Standard output, never narrower than a table needs: a wrapped line can be read, a cut number cannot."""
+    console = Console(highlight=False)
+    if not console.is_terminal or console.width < LEAST_WIDTH:
+        console = Console(highlight=False, width=LEAST_WIDTH)
+    return console
+
+
 def print_table(plan: Plan, rows: Sequence[Row]) -> None:
     """The result of a run, on standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal or console.width < LEAST_WIDTH:  # a wrapped line can be read, a cut number cannot
-        console = Console(highlight=False, width=LEAST_WIDTH)
+    console = result_console()
     kind = "REHEARSAL, not a measurement: " if plan.rehearsal else ""
     title = f"{kind}{plan.workload}, {plan.scenario}, {plan.blocks} blocks on {plan.device}"
     console.print(escape(title), soft_wrap=True)

@@ -17,12 +17,15 @@ from bench.devices import host
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
 from bench.judge import table
+from bench.judge.ledger import ledger
+from bench.judge.looks import next_look
 from bench.measure import artifacts
 from bench.measure.conductor import Conductor
-from bench.plan.planner import make_plan
+from bench.plan.planner import make_plan, prolong
 from bench.records import Plan
-from bench.report import console, progress
+from bench.report import console, progress, verdict_table
 from bench.store import Run
+from bench.stored import StoredRun
 
 RUN_FORMAT = 1
 NOT_ENOUGH_EVIDENCE = 4
@@ -137,23 +140,21 @@ def _plain(content: Any) -> Any:
 
 def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
     try:
-        done = len(stored.trials())
-        expected = progress.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
-        progress.say(
-            f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built"
-        )
-        with progress.ProgressView(plan, done) as view:
-            Conductor(experiment, plan, stored, view).conduct()
+        plan = _measure(experiment, plan, stored)
     except KeyboardInterrupt:
+        planned, done = stored.plan(), stored.trials()
         raise Interrupted(
-            f"interrupted after {len(stored.trials())} of {len(plan.trials)} trials, all of them stored",
+            f"interrupted after {len(done)} of {len(planned.trials)} trials, all of them stored",
             where=str(stored.folder),
             hint=shlex.join(["bench", "run", "--resume", str(stored.folder)]),
         ) from None
     rows = table.rows(plan, stored.trials())
     if not as_json:
         console.print_table(plan, rows)
-    progress.say(f"stored in {stored.folder}")
+        if plan.looks and not plan.rehearsal:
+            found = ledger(experiment.claims, [_as_stored(plan, stored)], {})
+            verdict_table.print_brief(found)
+    progress.say(f"stored in {stored.folder}; next: {shlex.join(['bench', 'report', str(stored.folder)])}")
     return {
         "run": str(stored.folder),
         "device": plan.device,
@@ -166,6 +167,32 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
         "rows": [table.to_json(row) for row in rows],
         "infeasible": [item.model_dump() for item in plan.infeasible],
     }
+
+
+def _measure(experiment: Experiment, plan: Plan, stored: Run) -> Plan:
+    """Measure what is planned; then, while verdicts are open and looks are left, plan more blocks for them. The plan
+    as it is in the end."""
+    while True:
+        done = len(stored.trials())
+        expected = progress.duration(plan.estimate.trials_s * (1 - done / len(plan.trials)))
+        progress.say(
+            f"run {stored.folder}: {len(plan.trials) - done} trials, about {expected} and what has to be built"
+        )
+        with progress.ProgressView(plan, done) as view:
+            Conductor(experiment, plan, stored, view).conduct()
+        more = None if plan.rehearsal else next_look(_as_stored(plan, stored), experiment.claims)
+        if more is None:
+            return plan
+        cells = sum(len(names) for names in more.cells.values())
+        progress.say(
+            f"after {plan.blocks} blocks {more.open} verdicts are open: up to {more.blocks} blocks of {cells} cells"
+        )
+        plan = prolong(plan, more.cells, more.blocks)
+        stored.write_json("plan.json", plan.model_dump())
+
+
+def _as_stored(plan: Plan, stored: Run) -> StoredRun:
+    return StoredRun(stored.folder, {}, plan, tuple(stored.trials()))
 
 
 def _exit_code(results: Sequence[Mapping[str, Any]]) -> int:

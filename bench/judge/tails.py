@@ -1,0 +1,62 @@
+"""Latency quantiles of a cell, each with its interval, or "too few".
+
+A quantile is taken in each process and is one observation, like throughput is: requests of one process are not
+independent (a queue, a cache, a neighbour), so an interval over pooled requests would claim to know what it does not.
+Tenants of one trial share the machine and are averaged; the t interval is over trials.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.judge.speedup import LEVEL
+from bench.judge.statistics import Paired
+from bench.records import TrialRecord
+
+Quantile = Literal["p50", "p90", "p95", "p99"]
+SHARES: dict[Quantile, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+BEYOND = 50
+"""Requests that must lie beyond a tail quantile in each process: 5000 in all for p99. With a tenth of that the sample
+p99 of requests that queue is 11 % too low, and its interval covers two thirds of what it says (simulated)."""
+FEWEST_MEDIAN = 6
+"""Requests that bracket a median (95 %, order statistics); a median is no tail."""
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Milliseconds. None where a process had too few requests: `fewest` of them, `needed` are enough."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    fewest: int
+    needed: int
+
+
+def needed(quantile: Quantile) -> int:
+    """Requests of one process that its quantile needs."""
+    return FEWEST_MEDIAN if quantile == "p50" else round(BEYOND / (1 - SHARES[quantile]))
+
+
+def tail(trials: Sequence[TrialRecord], quantile: Quantile) -> Tail:
+    """Over the valid trials of one cell: geometric mean of each trial's mean over its tenants, and its interval."""
+    valid = [trial for trial in trials if trial.status == "ok" and trial.tenant_latency_ms]
+    fewest = min((min(trial.tenant_requests, default=0) for trial in valid), default=0)
+    if fewest < needed(quantile):
+        return Tail(None, None, None, fewest, needed(quantile))
+    means = [
+        sum(getattr(latency, quantile) for latency in trial.tenant_latency_ms) / len(trial.tenant_latency_ms)
+        for trial in valid
+    ]
+    paired = Paired.of([math.log(max(mean, 1e-9)) for mean in means])
+    low, high = paired.interval(LEVEL) or (None, None)
+    return Tail(
+        math.exp(paired.mean),
+        None if low is None else math.exp(low),
+        None if high is None else math.exp(high),
+        fewest,
+        needed(quantile),
+    )

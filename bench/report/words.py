@@ -1,0 +1,47 @@
+"""How a verdict is shown to people, the same in every form of report."""
+
+from __future__ import annotations
+
+from bench.judge.ledger import Entry
+from bench.judge.reasons import points
+from bench.judge.verdicts import Verdict
+
+SIGNS = {
+    "confirmed": "✓", "exceeded": "↑", "refuted": "✗", "mixed": "≠", "inconclusive": "?", "invalid": "!",
+    "not_testable": "–",
+}  # fmt: skip
+"""A sign beside each word, so that colour never has to carry it."""
+
+
+def word(verdict: str) -> str:
+    """A verdict in words, with its sign."""
+    return f"{SIGNS[verdict]} {verdict.replace('_', ' ')}"
+
+
+def speed(verdict: Verdict) -> str:
+    """Speed-up with its 95 % interval; empty where there is none."""
+    found = verdict.speedup
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return f"{found.estimate:.2f}x"
+    return f"{found.estimate:.2f}x [{found.low:.2f}, {found.high:.2f}]"
+
+
+def quality(verdict: Verdict) -> str:
+    """Quality loss with its one-sided bound, against the margin of the claim; empty where nothing was judged."""
+    loss = verdict.quality
+    if loss is None:
+        return ""
+    kind = "changed" if loss.metric == "agreement" else "loss"
+    shown = f"{kind} {points(loss.loss)}"
+    if loss.upper != loss.loss:
+        shown += f" (≤ {points(loss.upper)})"
+    return shown if verdict.quality_margin is None else f"{shown} of {points(verdict.quality_margin)}"
+
+
+def heading(entry: Entry, counted: bool) -> str:
+    """Over the verdicts of one claim: the hardware it speaks of, or other hardware, which never counts for it."""
+    if not counted:
+        return "on other hardware, not counted"
+    return "on the hardware it speaks of" if entry.claim.hardware == "gpu" else "on any hardware"

@@ -1,0 +1,75 @@
+"""What `verify` and `report` are given on the command line: runs, files of published figures, and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.claims import Claim, read_claims
+from bench.composition import compose_all, user_folders
+from bench.errors import ConfigError, InputError
+from bench.judge.published import Published, read_published
+from bench.report.progress import say
+from bench.stored import StoredRun, find_runs, newest_run, read_run
+
+RESULTS = Path("results")
+TABLES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Everything that is to be judged, read."""
+
+    claims: Mapping[str, Claim]
+    runs: Sequence[StoredRun]
+    published: Mapping[str, Published]
+
+
+def read_asked(arguments: Sequence[str], config_dirs: Sequence[str]) -> Asked:
+    """Paths are runs, folders of runs, or yaml files of published figures; without any, the newest run is meant.
+    `claims=[...]` chooses claims, otherwise all are judged. Rehearsals are refused."""
+    paths = [Path(text) for text in arguments if not _is_option(text)]
+    claims = _claims([text for text in arguments if _is_option(text)], config_dirs)
+    files = [path for path in paths if path.suffix in TABLES]
+    folders = [path for path in paths if path.suffix not in TABLES]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
+    if not paths:
+        folders = [newest_run(RESULTS)]
+    runs = [read_run(folder) for folder in find_runs(folders)]
+    for run in runs:
+        for item in run.set_aside:
+            say(f"set aside: {run.name}, {item.where}: {item.why}")
+    return Asked(claims, _real(runs), {str(path): read_published(path) for path in files})
+
+
+def _is_option(text: str) -> bool:
+    return "=" in text and not Path(text).exists()
+
+
+def _claims(options: Sequence[str], config_dirs: Sequence[str]) -> Mapping[str, Claim]:
+    for text in options:
+        if text.partition("=")[0].partition(".")[0] != "claims":
+            raise ConfigError(
+                f"{text!r} is no option here: what was measured is measured",
+                where=text,
+                hint="'claims=[name,name]' chooses claims; everything else is a run's folder",
+            )
+    return read_claims(compose_all(options, user_folders(config_dirs))[0].config["claims"])
+
+
+def _real(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
+    """Those that were measured; a rehearsal alone is an error, among others it is set aside."""
+    real = [run for run in runs if not run.rehearsal]
+    for run in runs:
+        if run.rehearsal:
+            say(f"set aside: {run.name} is a rehearsal: no verdict is drawn from one")
+    if runs and not real:
+        raise InputError(
+            "this is a rehearsal, and no verdict is ever drawn from one",
+            where=str(runs[0].folder),
+            hint="measure on the real device: the same command without gpu=rehearsal/...",
+        )
+    return real
