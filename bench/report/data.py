@@ -1,0 +1,129 @@
+"""Everything that a report shows, computed once: the forms (HTML, Markdown, CSV, JSON) only lay it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.claims import Claim
+from bench.judge.evidence import RunEvidence
+from bench.judge.fairness import Sharing, sharing
+from bench.judge.ledger import Entry, ledger
+from bench.judge.published import Published
+from bench.judge.speedup import SpeedUp
+from bench.judge.table import Row, rows
+from bench.judge.tails import SHARES, Quantile, Tail, tail
+from bench.records import TrialRecord
+from bench.report.timeline import Timeline, timeline
+from bench.stored import SetAside, StoredRun, read_samples
+
+PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+"""Percentiles of the pooled latencies that are drawn; the outermost only where enough requests stand behind them."""
+TIMELINES = 200
+"""Trials whose telemetry is drawn: those that are not valid first. More would make a file that no browser likes; the
+others' readings lie beside the run."""
+
+
+@dataclass(frozen=True)
+class CellReport:
+    """One partition x optimization. `percentiles_ms` (at PERCENTS) pool the counted requests of all valid trials: they
+    show the shape, and no interval; `medians_ms` has one median per valid trial, `requests` counts them all."""
+
+    row: Row
+    tails: Mapping[Quantile, Tail]
+    sharing: Sharing | None
+    percentiles_ms: tuple[float, ...]
+    medians_ms: tuple[float, ...]
+    requests: int
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The baseline against itself on one partition: what this machine calls a difference where there is none."""
+
+    partition: str
+    again: SpeedUp
+    half_width: float
+    """As a share: 0.05 means that differences below 5 % are noise here (95 %)."""
+
+    @property
+    def differs(self) -> bool:
+        """The interval misses 1: once in twenty by chance; more often, something treats the two unlike."""
+        low, high = self.again.low, self.again.high
+        return low is not None and high is not None and not low <= 1 <= high
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run. `timelines` by trial id; `set_aside` is all of it that could not be used."""
+
+    run: StoredRun
+    cells: Sequence[CellReport]
+    floors: Sequence[Floor]
+    timelines: Mapping[str, Timeline]
+    set_aside: Sequence[SetAside]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report is made of: every claim, and the runs and published figures behind the verdicts."""
+
+    entries: Sequence[Entry]
+    runs: Sequence[RunReport]
+    published: Mapping[str, Published]
+
+
+def build(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Mapping[str, Published]) -> Report:
+    """Judge the runs and read their samples and telemetry. What cannot be read is set aside and named."""
+    return Report(ledger(claims, runs, published), [_run_report(run) for run in runs], published)
+
+
+def _run_report(run: StoredRun) -> RunReport:
+    evidence = RunEvidence(run)
+    aside: list[SetAside] = list(run.set_aside)
+    cells = [
+        _cell(run, row, evidence.trials_of((row.partition, row.optimization)), aside)
+        for row in rows(run.plan, run.trials)
+    ]
+    timelines = {}
+    for trial in sorted(run.trials, key=lambda trial: trial.status == "ok")[:TIMELINES]:
+        if trial.status != "failed":  # a failed trial has no telemetry
+            found = timeline(run, trial)
+            if isinstance(found, SetAside):
+                aside.append(found)
+            else:
+                timelines[trial.id] = found
+    return RunReport(run, cells, _floors(evidence), timelines, aside)
+
+
+def _cell(run: StoredRun, row: Row, trials: Sequence[TrialRecord], aside: list[SetAside]) -> CellReport:
+    valid = [trial for trial in trials if trial.status == "ok"]
+    latencies: list[npt.NDArray[np.float64]] = []
+    for trial in valid:
+        found = read_samples(run, trial)
+        if isinstance(found, SetAside):
+            aside.append(found)
+        else:
+            latencies.append(found.latency_ms)
+    pooled = np.concatenate(latencies) if latencies else np.empty(0)
+    return CellReport(
+        row,
+        {quantile: tail(valid, quantile) for quantile in SHARES},
+        sharing(valid),
+        tuple(np.percentile(pooled, PERCENTS).tolist()) if len(pooled) else (),
+        tuple(float(np.median(values)) for values in latencies),
+        len(pooled),
+    )
+
+
+def _floors(evidence: RunEvidence) -> list[Floor]:
+    floors = []
+    for partition in evidence.partitions():
+        paired = evidence.floor(partition, evidence.plan.blocks)
+        if paired:
+            floors.append(Floor(partition, SpeedUp.of(paired), math.expm1(paired.half_width(0.05))))
+    return floors
