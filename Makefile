@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# The default experiment: glyphs, six optimizations on the full CPU, two on each way of sharing it, ten blocks.
+# The default experiment: glyphs, thirteen optimizations on the full CPU, two on each way of sharing it.
 RUN := 'partitions=[full,time_shared,cpuset]' 'only.time_shared=[fp32,int8_ort]' 'only.cpuset=[fp32,int8_ort]'
 
 .PHONY: run test test-fast benchmark lint format clean
 
 run: $(INSTALLED)
 	$(BIN)/bench run $(RUN)
+	$(BIN)/bench report
 
 test: lint
 	$(BIN)/pytest -q --ignore=tests/benchmarks

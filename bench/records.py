@@ -36,8 +36,8 @@ class StrictRecord(Record):
 
 class PlannedTrial(Record):
     id: Name
-    block: Positive
-    position: Positive
+    block: Count
+    position: Count
     workload: str
     scenario: str
     partition: Name

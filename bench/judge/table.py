@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import geometric_mean, median
+from statistics import geometric_mean
 from typing import Any
 
 from bench.judge.reasons import without_numbers
 from bench.judge.speedup import Cell, Cells, SpeedUp, by_cell, speed_up
+from bench.judge.tails import tail
 from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 
 
 @dataclass(frozen=True)
 class Row:
-    """One partition x optimization. Throughput is the geometric mean over valid trials, p50 and p99 are the medians
-    over valid trials of each trial's own; None where no trial is valid. `remarks` counts the reasons of the others:
+    """One partition x optimization. Throughput is the geometric mean over valid trials; None where no trial is valid.
+    p50 and p99 are means over processes (tails.py); None where a process answered too few requests to have one, of
+    which `p99_requests` is the fewest. `remarks` counts the reasons of the others:
     reasons that differ only in their numbers count as one, and the first stands for all."""
 
     partition: str
@@ -50,7 +52,6 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
     partition, optimization = cell
     mine = list(measured.get(cell, {}).values())
     valid = [t for t in mine if t.status == "ok"]
-    latencies = [t.latency_ms for t in valid if t.latency_ms]
     throughputs = [t.throughput_per_s for t in valid if t.throughput_per_s]
     return Row(
         partition=partition,
@@ -61,9 +62,9 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
         measured=len(mine),
         planned=len(planned),
         throughput_per_s=geometric_mean(throughputs) if throughputs else None,
-        p50_ms=median(latency.p50 for latency in latencies) if latencies else None,
-        p99_ms=median(latency.p99 for latency in latencies) if latencies else None,
-        p99_requests=min((t.requests for t in valid), default=0),
+        p50_ms=tail(valid, "p50").estimate,
+        p99_ms=tail(valid, "p99").estimate,
+        p99_requests=tail(valid, "p99").fewest,
         speedup=speed_up(measured, partition, optimization, plan.baseline),
         quality=next((t.quality for t in mine if t.quality), None),
         remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),

@@ -11,11 +11,10 @@ from rich.table import Table
 
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
+from bench.judge.tails import needed
 from bench.records import Plan, Quality
 
 LEAST_WIDTH = 120
-P99_REQUESTS = 368
-"""Fewer requests than this bracket no p99 (95 % order-statistic interval): it is shown, marked as rough."""
 
 
 def result_console() -> Console:
@@ -55,7 +54,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
             str(row.tenants),
             _number(row.throughput_per_s, "{:,.1f}"),
             _number(row.p50_ms, "{:.3f}"),
-            ("~" if row.p99_requests < P99_REQUESTS and row.p99_ms else "") + _number(row.p99_ms, "{:.3f}"),
+            "too few" if row.valid and row.p99_ms is None else _number(row.p99_ms, "{:.3f}"),
             "baseline" if row.optimization == plan.baseline else _speedup(row.speedup),
             _quality(row.quality, row.optimization == plan.baseline),
             f"{row.valid}/{row.planned}",
@@ -71,8 +70,12 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     lines = [
         f"speed-up: ratio of throughput in the same block against {plan.baseline} of the same partition, with its 95 % "
         "interval (paired t over blocks, no correction for looking at many).",
-        f"~ fewer than {P99_REQUESTS} requests in a trial: a rough p99.",
     ]
+    if few := [row.p99_requests for row in rows if row.valid and row.p99_ms is None]:
+        lines.append(
+            f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}; "
+            "protocol=publish takes that many."
+        )
     metrics = {row.quality.metric for row in rows if row.quality}
     if "accuracy" in metrics:
         items = next(row.quality.items for row in rows if row.quality)

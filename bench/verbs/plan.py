@@ -29,12 +29,17 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, con
     return 0
 
 
+def _later(plan: Plan) -> str:
+    later = [str(look) for look in plan.looks if look > plan.blocks]
+    return f"; then up to {' and '.join(later)} blocks of what is still undecided" if later else ""
+
+
 def text(plan: Plan) -> str:
     """A plan for people: the trials of each block in their order."""
     lines = [
         f"{plan.workload}, {plan.scenario} on {plan.device}" + (" (rehearsal)" if plan.rehearsal else ""),
         f"protocol {plan.protocol}: {plan.blocks} blocks, {len(plan.trials)} trials, baseline {plan.baseline}, "
-        f"seed {plan.seed}",
+        f"seed {plan.seed}{_later(plan)}",
         f"about {duration(plan.estimate.trials_s)}, and the time to build {plan.estimate.builds} artifacts where they "
         "are not cached",
         "",
