@@ -44,6 +44,8 @@ class HubClassifier(Workload):
     """Name of the configuration's entry for the width of the layers."""
     wrapper: ClassVar[str]
     """Class in `hub_model.py` that the model is wrapped in."""
+    stream: ClassVar[int]
+    """Of `scenes`: what its inputs are made from."""
 
     @abstractmethod
     def standard(self) -> Mapping[str, Any]:
@@ -121,5 +123,9 @@ class HubClassifier(Workload):
         return {"attn_implementation": self.attn_implementation}
 
     def evaluation(self) -> Evaluation:
+        """Random weights are made to tell the kinds of `scenes` apart, so there an item's kind is its label; a
+        checkpoint's classes mean something else."""
         inputs = self.inputs(self.evaluation_items, EVALUATION_SEED)
-        return Evaluation(inputs, batch_size=min(self.evaluation_items, self.evaluation_batch_size))
+        known = self.checkpoint() is None and self.architecture()["num_labels"] >= scenes.KINDS
+        labels = scenes.kinds(self.evaluation_items, EVALUATION_SEED, self.stream) if known else None
+        return Evaluation(inputs, labels, batch_size=min(self.evaluation_items, self.evaluation_batch_size))

@@ -20,6 +20,7 @@ class ImageClassifier(HubClassifier):
     """Input: `pixel_values`, float32 [batch, 3, image_size, image_size]."""
 
     wrapper: ClassVar[str] = "ImageLogits"
+    stream: ClassVar[int] = scenes.IMAGES
 
     image_size: pydantic.PositiveInt = 224
     num_labels: pydantic.PositiveInt = 1000

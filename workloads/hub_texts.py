@@ -20,6 +20,7 @@ class TextClassifier(HubClassifier):
     every request is the same amount of work."""
 
     wrapper: ClassVar[str] = "TextLogits"
+    stream: ClassVar[int] = scenes.TEXTS
 
     sequence_length: Annotated[int, pydantic.Field(ge=2)] = 128
     num_labels: pydantic.PositiveInt = 16

@@ -13,13 +13,15 @@ from bench.contract import Array
 
 KINDS = 16
 CLS, SEP = 101, 102
+IMAGES, TEXTS = 1, 3
+"""Streams of random numbers."""
 OWN_SHARE = (0.1, 0.6)
 """Range of the share of an item that is its own and not its kind's."""
 
 
 def images(batch_size: int, channels: int, size: int, seed: int) -> Array:
     """Smooth random images, float32 [batch_size, channels, size, size], normalised as a data set is."""
-    random = np.random.default_rng([seed, 1])
+    random = np.random.default_rng([seed, IMAGES])
     made = np.empty((batch_size, channels, size, size), dtype=np.float32)
     kinds = _kinds_of(batch_size, random)
     shares = random.uniform(*OWN_SHARE, batch_size)
@@ -37,7 +39,7 @@ def image_prototypes(channels: int, size: int, kinds: int) -> Array:
 
 def tokens(batch_size: int, length: int, vocabulary: int, seed: int) -> Array:
     """Random token ids, int64 [batch_size, length]: the text of a kind, some tokens exchanged."""
-    random = np.random.default_rng([seed, 3])
+    random = np.random.default_rng([seed, TEXTS])
     texts = token_prototypes(length, vocabulary, KINDS)[_kinds_of(batch_size, random)]
     shares = random.uniform(*OWN_SHARE, (batch_size, 1))
     own = random.integers(0, vocabulary, texts.shape)
@@ -48,6 +50,11 @@ def token_prototypes(length: int, vocabulary: int, kinds: int) -> Array:
     """One text of each kind, of uniformly random tokens: int64 [kinds, length]."""
     made = [np.random.default_rng([kind, 4]).integers(0, vocabulary, length) for kind in range(kinds)]
     return _enclosed(np.stack(made), vocabulary)
+
+
+def kinds(items: int, seed: int, stream: int) -> Array:
+    """Which kind each of `images` or `tokens` (by `stream`) with that seed is of: int64 [items]."""
+    return _kinds_of(items, np.random.default_rng([seed, stream]))
 
 
 def _enclosed(texts: Array, vocabulary: int) -> Array:

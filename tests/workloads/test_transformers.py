@@ -85,6 +85,21 @@ def test_answers_survive_rounding_and_not_noise(name: str) -> None:
 
 
 @EVERY
+def test_random_weights_are_judged_by_the_kinds_of_their_inputs(name: str) -> None:
+    workload = SMALL[name](evaluation_items=200)
+    evaluation = workload.evaluation()
+    assert evaluation.labels is not None and len(evaluation.labels) == 200
+    answers = run(workload.load(), evaluation.inputs).argmax(dim=1).numpy()
+    assert (answers == evaluation.labels).mean() > 5 / 16  # five times what guessing gets; these are tiny
+    few = SMALL[name](num_labels=4).evaluation()
+    assert few.labels is None, "a model with fewer classes than kinds cannot name them"
+
+
+def test_a_checkpoint_has_no_labels_of_ours(saved: Path) -> None:
+    assert from_folder(saved).evaluation().labels is None
+
+
+@EVERY
 def test_inputs_depend_on_the_seed_only(name: str) -> None:
     workload = SMALL[name]()
     one, again, other = workload.inputs(3, 1), workload.inputs(3, 1), workload.inputs(3, 2)
