@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The default experiment: glyphs, thirteen optimizations on the full CPU, two on each way of sharing it.
 RUN := 'partitions=[full,time_shared,cpuset]' 'only.time_shared=[fp32,int8_ort]' 'only.cpuset=[fp32,int8_ort]'
 
-.PHONY: run test test-fast benchmark lint format clean
+.PHONY: run test test-fast test-statistics benchmark lint format clean
 
 run: $(INSTALLED)
 	$(BIN)/bench run $(RUN)
@@ -17,7 +17,11 @@ test: lint
 	$(BIN)/pytest -q --ignore=tests/benchmarks
 
 test-fast: $(INSTALLED)
-	$(BIN)/pytest -q -m "not slow" --ignore=tests/benchmarks
+	$(BIN)/pytest -q -m "not slow and not statistics" --ignore=tests/benchmarks
+
+# How often a verdict is wrong, over 20,000 draws of simulated truth; `make test` makes 2,000. -rP prints the rates.
+test-statistics: $(INSTALLED)
+	$(BIN)/pytest -q -rP -m statistics tests/judge
 
 # Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
 benchmark: $(INSTALLED)
