@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from bench.claims import Claim
@@ -63,7 +64,7 @@ class Pairs:
         blocks = len(self.differences) + len(self.lost)
         return len(self.lost) / blocks if blocks else 0.0
 
-    @property
+    @cached_property
     def paired(self) -> Paired | None:
         return Paired.of(list(self.differences.values())) if self.differences else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from bench.claims import Claim
@@ -80,7 +81,7 @@ class Candidate:
     obstacle: tuple[Word, str] | None
     """A verdict that keeps it from being judged at this look, and why."""
 
-    @property
+    @cached_property
     def p_values(self) -> dict[Word, float]:
         """One-sided, of each decision; small means that it may be drawn."""
         paired = self.pairs.paired
