@@ -22,6 +22,17 @@ PLAN = "plan.json"
 RUN = "run.json"
 TRIALS = "trials.jsonl"
 
+GREATEST = 1e12
+"""Items per second, milliseconds: more than any device gives or anybody waits for."""
+LEAST_PER_S = 1e-9
+GREATEST_READING = 1e30
+MOST_ROWS = 50_000_000
+"""Of one table: a few bytes of Parquet may stand for more rows than there is memory."""
+WHOLE, NUMBER, TRUTH, TEXT = "iu", "iuf", "b", "OSU"
+"""Kinds of numpy's types that a column may have."""
+SAMPLE_COLUMNS = {"tenant": WHOLE, "end_ns": WHOLE, "latency_ns": NUMBER, "counted": TRUTH}
+TELEMETRY_COLUMNS = {"t_ns": WHOLE, "subject": TEXT, "metric": TEXT, "value": NUMBER}
+
 
 @dataclass(frozen=True)
 class SetAside:
@@ -82,13 +93,14 @@ def newest_run(results: Path) -> Path:
         raise InputError(
             "there is no run yet", where=f"{results}/", hint="measure one with `bench run`, or name a run's folder"
         )
-    return runs[-1]  # names begin with the time
+    # Names begin with the time; a run that was renamed, and lies there for reference, is not the newest.
+    return max(runs, key=lambda run: (run.name[:1].isdigit(), run.name))
 
 
 def read_run(folder: Path) -> StoredRun:
     """Raises InputError where there is no plan that can be read: without it nothing of the run means anything."""
     try:
-        plan = Plan.model_validate_json((folder / PLAN).read_bytes())
+        plan = Plan.model_validate_json(_content(folder / PLAN))
     except (OSError, ValueError) as error:
         raise InputError(
             f"this run's plan cannot be read: {_first(error)}",
@@ -103,7 +115,7 @@ def read_run(folder: Path) -> StoredRun:
 def parse_lines(path: Path) -> Iterator[tuple[int, TrialRecord | ValueError]]:
     """Each whole line with its number: a trial, or the error in it. What follows the last newline is no whole line."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = _content(path).split(b"\n")
     except FileNotFoundError:
         return
     for number, line in enumerate(lines[:-1], start=1):
@@ -115,36 +127,31 @@ def parse_lines(path: Path) -> Iterator[tuple[int, TrialRecord | ValueError]]:
 
 def read_samples(run: StoredRun, trial: TrialRecord) -> Samples | SetAside:
     """The requests of one trial. Names of trials are checked when they are read, so they stay inside the folder."""
-    table = _table(run.folder / "samples" / f"{trial.id}.parquet", ("tenant", "end_ns", "latency_ns", "counted"))
+    table = _table(run.folder / "samples" / f"{trial.id}.parquet", SAMPLE_COLUMNS)
     if isinstance(table, SetAside):
         return table
     where = f"samples/{trial.id}.parquet"
-    try:
-        counted = table["counted"].astype(bool)
-        latency_ms = table["latency_ns"][counted].astype(np.float64) / 1e6
-        ends_ns = table["end_ns"][counted].astype(np.int64)
-        tenant = table["tenant"][counted].astype(np.int64)
-    except (ValueError, TypeError, OverflowError) as error:
-        return SetAside(where, _first(error))
-    if not len(latency_ms):
+    counted = table["counted"]
+    if not counted.any():
         return SetAside(where, "no request in it counts")
-    if not np.isfinite(latency_ms).all() or (latency_ms < 0).any():
+    latency_ms = table["latency_ns"][counted].astype(np.float64) / 1e6
+    ends_ns = table["end_ns"][counted].astype(np.int64)
+    tenant = table["tenant"][counted].astype(np.int64)
+    if not ((latency_ms >= 0) & (latency_ms <= GREATEST)).all():
         return SetAside(where, "it holds latencies that cannot be")
     return Samples(tenant, latency_ms, int(ends_ns[0] - latency_ms[0] * 1e6), int(ends_ns.max()))
 
 
 def read_telemetry(run: StoredRun, trial: TrialRecord) -> dict[tuple[str, str], npt.NDArray[np.float64]] | SetAside:
     """(subject, metric) -> [ticks, 2]: ns of the shared clock, value."""
-    table = _table(run.folder / "telemetry" / f"{trial.id}.parquet", ("t_ns", "subject", "metric", "value"))
+    table = _table(run.folder / "telemetry" / f"{trial.id}.parquet", TELEMETRY_COLUMNS)
     if isinstance(table, SetAside):
         return table
-    try:
-        ticks = np.column_stack([table["t_ns"].astype(np.float64), table["value"].astype(np.float64)])
-    except (ValueError, TypeError) as error:
-        return SetAside(f"telemetry/{trial.id}.parquet", _first(error))
+    ticks = np.column_stack([table["t_ns"].astype(np.float64), table["value"].astype(np.float64)])
+    sound = (np.abs(ticks) <= GREATEST_READING).all(axis=1)  # which no NaN is
     rows: dict[tuple[str, str], list[int]] = {}
     for index, key in enumerate(zip(table["subject"].tolist(), table["metric"].tolist(), strict=True)):
-        if np.isfinite(ticks[index]).all():
+        if sound[index]:
             rows.setdefault((str(key[0]), str(key[1])), []).append(index)
     return {key: ticks[chosen] for key, chosen in rows.items()}
 
@@ -184,29 +191,53 @@ def _stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> s
         return f"trial {found.id} was measured on another device than the run"
     if found.status == "ok" and not found.throughput_per_s:
         return f"trial {found.id} is called valid and has no throughput"
+    if not _possible(found):
+        return f"trial {found.id} has numbers that cannot be"
     return None
+
+
+def _possible(found: TrialRecord) -> bool:
+    """Whether its speeds and times are such as devices have, so that reckoning with them cannot overflow."""
+    latencies = [one for one in (found.latency_ms, *found.tenant_latency_ms) if one]
+    times = (value for one in latencies for value in (one.p50, one.p90, one.p95, one.p99, one.mean))
+    greatest = max((found.throughput_per_s or 0.0, *found.tenant_throughput_per_s, *times))
+    return greatest <= GREATEST and (not found.throughput_per_s or found.throughput_per_s >= LEAST_PER_S)
+
+
+def _content(path: Path) -> bytes:
+    """Of a file, and of nothing else: a device or a pipe would never end."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    return path.read_bytes()
 
 
 def _description(path: Path) -> tuple[Mapping[str, Any], list[SetAside]]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(_content(path))
     except (OSError, ValueError, RecursionError) as error:
         return {}, [SetAside(RUN, _first(error))]
     return (content, []) if isinstance(content, dict) else ({}, [SetAside(RUN, "it is not a JSON object")])
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> dict[str, npt.NDArray[Any]] | SetAside:
+def _table(path: Path, columns: Mapping[str, str]) -> dict[str, npt.NDArray[Any]] | SetAside:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     where = f"{path.parent.name}/{path.name}"
     try:
         # Through memory: of ten thousand small files, opening them inside pyarrow would cost most.
-        table = pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(columns=list(columns), use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(_content(path)))
+        if file.metadata.num_rows > MOST_ROWS:
+            return SetAside(where, f"it has {file.metadata.num_rows} rows, and at most {MOST_ROWS} are read")
+        table = file.read(columns=list(columns), use_threads=False)
         missing = [name for name in columns if name not in table.column_names]
         if missing:
             return SetAside(where, f"it has no column {', '.join(missing)}")
-        return {name: table.column(name).to_numpy() for name in columns}
+        found = {name: table.column(name).to_numpy() for name in columns}
+        wrong = [name for name, kinds in columns.items() if found[name].dtype.kind not in kinds]
+        if wrong and table.num_rows:  # without rows there are no types
+            return SetAside(where, f"its column {wrong[0]} is of another type or has gaps")
+        return found
     except (OSError, ValueError, pa.ArrowException) as error:
         return SetAside(where, _first(error))
 

@@ -81,7 +81,9 @@ class RunEvidence:
             self._planned.setdefault((planned.partition, planned.optimization), {})[planned.block] = planned
 
     def complete_looks(self) -> list[int]:
-        """The looks whose planned trials are all finished, in order."""
+        """The looks whose planned trials are all finished, in order; none without a level to judge at."""
+        if self.plan.look_level is None:
+            return []
         finished = {trial.id for trial in self.run.trials}
         open_blocks = [trial.block for trial in self.plan.trials if trial.id not in finished]
         whole = min(open_blocks) - 1 if open_blocks else self.plan.blocks

@@ -42,4 +42,6 @@ def sharing(trials: Sequence[TrialRecord]) -> Sharing | None:
 
 def jain(shares: Sequence[float]) -> float:
     """Jain, Chiu and Hawe 1984; shares not all zero."""
-    return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
+    most = max(shares)  # in parts of which no square is lost, however small or great they are
+    parts = [share / most for share in shares]
+    return sum(parts) ** 2 / (len(parts) * sum(part**2 for part in parts))

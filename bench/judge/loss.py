@@ -16,6 +16,8 @@ from scipy.special import bdtr, betaincinv, ndtr
 
 from bench.records import Quality
 
+MOST_ITEMS = 2**53
+"""Beyond that counts are no longer exact, and nobody has counted."""
 FEWEST_ITEMS = 3000
 """Labelled items below which a bound of some per cent is not trusted to keep its level."""
 ONE_SIDED = 0.05
@@ -56,7 +58,7 @@ class Loss:
 
 def loss_of(quality: Quality | None) -> Loss | None:
     """None where nothing was judged: no outputs with a meaning, or counts that cannot be."""
-    if quality is None:
+    if quality is None or quality.items > MOST_ITEMS:
         return None
     items = quality.items
     if quality.metric == "accuracy" and quality.lost is not None and quality.gained is not None:

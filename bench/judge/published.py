@@ -7,7 +7,7 @@ verdict from one says so: it tells what the source shows, not how sure that is.
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +63,14 @@ class Published(StrictRecord):
     items: Annotated[int, pydantic.Field(ge=1)] | None = None
     figures: tuple[Figure, ...]
 
+    @pydantic.model_validator(mode="after")
+    def _each_once(self) -> Published:
+        cells = Counter((f.workload, f.scenario, f.partition, f.optimization) for f in self.figures)
+        for cell, count in cells.items():
+            if count > 1:
+                raise ValueError(f"{count} figures of the same cell: {', '.join(part for part in cell if part)}")
+        return self
+
 
 def read_published(path: Path) -> Published:
     """Raises InputError for a file that cannot be read or says something else."""
@@ -76,8 +84,8 @@ def read_published(path: Path) -> Published:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or type(error).__name__
         raise _unreadable(what, f"{path}, line {mark.line + 1}" if mark else str(path)) from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(str(error).splitlines()[0], str(path)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable((str(error).splitlines() or [type(error).__name__])[0], str(path)) from error
 
 
 def judge_published(name: str, published: Published, claims: Mapping[str, Claim]) -> list[Verdict]:
@@ -135,7 +143,7 @@ def _loss(published: Published, figure: Figure, reference: Figure) -> Loss | Non
     if figure.accuracy_percent is None or reference.accuracy_percent is None:
         return None
     loss = (reference.accuracy_percent - figure.accuracy_percent) / 100
-    return Loss("accuracy", published.items or 0, loss, loss, error=math.nan)
+    return Loss("accuracy", published.items or 0, loss, loss)
 
 
 def _as_printed(claim: Claim, ratio: float | None, loss: Loss | None) -> tuple[Word, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.claims import Claim
 from bench.judge.loss import FEWEST_ITEMS, Loss
 from bench.judge.speedup import SpeedUp
-from bench.judge.statistics import MOST_PAIRS
+from bench.judge.statistics import MOST_PAIRS, ratio
 from bench.records import Plan
 
 if TYPE_CHECKING:
@@ -119,4 +118,4 @@ def _ratio(speedup: SpeedUp | None) -> str:
 
 
 def _percent(logarithm: float) -> str:
-    return f"{100 * math.expm1(logarithm):.1f} %"
+    return f"{100 * (ratio(logarithm) - 1):.1f} %"

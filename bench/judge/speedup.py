@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.judge.statistics import Paired
+from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
 LEVEL = 0.05
@@ -39,9 +39,9 @@ class SpeedUp:
         """Back from logarithms to a ratio."""
         low, high = paired.interval(level) or (None, None)
         return cls(
-            math.exp(paired.mean),
-            None if low is None else math.exp(low),
-            None if high is None else math.exp(high),
+            ratio(paired.mean),
+            None if low is None else ratio(low),
+            None if high is None else ratio(high),
             paired.pairs,
         )
 

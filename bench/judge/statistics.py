@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from scipy.special import stdtr, stdtrit
 
 POWER = 0.8
 MOST_PAIRS = 10_000
+MOST_RANKED = 200
+"""Pairs of which signed ranks are counted out: beyond that a mean needs no such check, and counting takes long."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class Paired:
         return float(stdtr(self.pairs - 1, -distance / self._error))
 
 
+def ratio(logarithm: float) -> float:
+    """e to the power of it, and at most 1e304: the interval of two wild pairs may reach further than numbers do."""
+    return math.exp(min(logarithm, 700.0))
+
+
 def pairs_needed(sd: float, distance: float, level: float) -> int:
     """Pairs after which a two-sided test at `level` tells a mean from a bound `distance` away, in four of five cases;
     at most `MOST_PAIRS`, which stands for "more than anybody measures"."""
@@ -86,8 +94,10 @@ def pairs_needed(sd: float, distance: float, level: float) -> int:
 
 def hodges_lehmann(differences: Sequence[float], level: float) -> tuple[float, float] | None:
     """Two-sided interval for the centre of symmetric differences by signed ranks (Hodges and Lehmann 1963), exact;
-    None where so few differences cannot give one at this level."""
+    None where so few differences cannot give one at this level, or where there are more than `MOST_RANKED`."""
     values = np.asarray(differences, dtype=float)
+    if len(values) > MOST_RANKED:
+        return None
     first, second = np.triu_indices(len(values))
     averages = np.sort((values[first] + values[second]) / 2)
     cut = _signed_rank_cut(len(values), level / 2)
@@ -96,10 +106,12 @@ def hodges_lehmann(differences: Sequence[float], level: float) -> tuple[float, f
     return float(averages[cut - 1]), float(averages[len(averages) - cut])
 
 
+@cache
 def _signed_rank_cut(pairs: int, tail: float) -> int:
     """The greatest k with P(W < k) <= tail, for Wilcoxon's W of `pairs` signed ranks."""
-    ways = np.zeros(pairs * (pairs + 1) // 2 + 1)
-    ways[0] = 1.0
+    shares = np.zeros(pairs * (pairs + 1) // 2 + 1)
+    shares[0] = 1.0
     for rank in range(1, pairs + 1):  # each rank counts or does not
-        ways[rank:] = ways[rank:] + ways[: len(ways) - rank]
-    return int(np.searchsorted(np.cumsum(ways) / 2.0**pairs, tail, side="right"))
+        shares /= 2
+        shares[rank:] = shares[rank:] + shares[: len(shares) - rank]
+    return int(np.searchsorted(np.cumsum(shares), tail, side="right"))

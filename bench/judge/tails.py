@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.judge.speedup import LEVEL
-from bench.judge.statistics import Paired
+from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
 Quantile = Literal["p50", "p90", "p95", "p99"]
@@ -54,9 +54,9 @@ def tail(trials: Sequence[TrialRecord], quantile: Quantile) -> Tail:
     paired = Paired.of([math.log(max(mean, 1e-9)) for mean in means])
     low, high = paired.interval(LEVEL) or (None, None)
     return Tail(
-        math.exp(paired.mean),
-        None if low is None else math.exp(low),
-        None if high is None else math.exp(high),
+        ratio(paired.mean),
+        None if low is None else ratio(low),
+        None if high is None else ratio(high),
         fewest,
         needed(quantile),
     )

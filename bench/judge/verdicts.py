@@ -18,7 +18,7 @@ from bench.judge import reasons
 from bench.judge.evidence import Contrast, Pairs, Role, RunEvidence
 from bench.judge.loss import Loss
 from bench.judge.speedup import LEVEL, SpeedUp
-from bench.judge.statistics import Paired, hodges_lehmann, pairs_needed
+from bench.judge.statistics import Paired, hodges_lehmann, pairs_needed, ratio
 from bench.records import Plan
 
 Word = Literal["confirmed", "exceeded", "refuted", "inconclusive", "invalid", "not_testable"]
@@ -209,7 +209,7 @@ def _verdict(evidence: RunEvidence, candidate: Candidate, look: int, level: floa
 
 def _judged(paired: Paired | None, level: float) -> Judged | None:
     interval = paired.interval(level) if paired else None
-    return Judged(level, math.exp(interval[0]), math.exp(interval[1])) if interval else None
+    return Judged(level, ratio(interval[0]), ratio(interval[1])) if interval else None
 
 
 def _more_blocks(paired: Paired | None, claim: Claim, level: float, loss: Loss | None) -> int | None:

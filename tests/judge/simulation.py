@@ -69,7 +69,7 @@ def _times(cells: int, blocks: int, seed: int) -> Array:
 
 def differences(model: Noise, truth: Truth, blocks: int, draws: int, seed: int, treatments: int = 1) -> Array:
     """[draws, treatments, blocks]: ln throughput of each treatment less that of the baseline, which they share."""
-    rng = np.random.default_rng([seed, blocks, treatments, list(STANDARDISED).index(model)])
+    rng = np.random.default_rng([seed, blocks, round(1000 * np.sum(truth)), list(STANDARDISED).index(model)])
     logs = noise(model, rng, treatments + 1, blocks, draws)
     return np.log(np.broadcast_to(truth, treatments))[:, None] + logs[:, 1:] - logs[:, :1]
 

@@ -29,6 +29,9 @@ WRONG = {
 }  # fmt: skip
 """On a bound nothing is so clear that it should be called: confirmed and refuted (or exceeded) are both wrong."""
 ONE_KIND, ALL_KINDS, COVERED = 0.03, 0.055, (0.94, 0.96)
+WIDER = {("skewed", 5): 0.97, ("bimodal", 5): 0.97, ("heavy-tailed", 5): 0.965, ("heavy-tailed", 10): 0.965}
+"""Where the interval holds the truth more often than it says. The t interval of few differences with a peak and long
+tails, or with gaps, is too wide: that errs on the safe side, and goes away with more blocks."""
 SEED = 20_261_123
 MODELS = list(STANDARDISED)
 DRAWS = [pytest.param(2_000, id="2000"), pytest.param(20_000, id="20000", marks=pytest.mark.statistics)]
@@ -79,7 +82,8 @@ def test_a_fixed_number_of_blocks(model: Noise, blocks: int, truth: str, draws: 
         covered += low <= math.log(TRUTHS[truth]) <= high
     told(covered=covered / draws)
     assert_seldom_wrong(counts, TRUTHS[truth], draws)
-    assert COVERED[0] - slack(COVERED[0], draws) <= covered / draws <= COVERED[1] + slack(COVERED[1], draws)
+    lowest, highest = COVERED[0], WIDER.get((model, blocks), COVERED[1])
+    assert lowest - slack(lowest, draws) <= covered / draws <= highest + slack(highest, draws)
 
 
 @pytest.mark.parametrize("draws", DRAWS)
@@ -89,7 +93,6 @@ def test_three_looks(model: Noise, truth: str, draws: int) -> None:
     verdicts = [judged(found)[0] for found in draw(model, TRUTHS[truth], LOOKS[-1], draws)]
     counts = Counter(verdict.verdict for verdict in verdicts)
     told(**{word: count / draws for word, count in counts.items()})
-    told(mean_blocks=sum(verdict.blocks or 0 for verdict in verdicts) / draws / 100)
     assert_seldom_wrong(counts, TRUTHS[truth], draws)
     right = {"no change": "refuted", "in the middle": "confirmed"}.get(truth)
     assert right is None or counts[right] >= 0.99 * draws  # and it does decide what can be decided
