@@ -28,6 +28,10 @@ SHORT = (
 """Trials of about half a second. Whether they are valid is up to the machine: tests must not ask for it."""
 
 
+UNWATCHED = ("telemetry=[]", "partitions=[time_shared]", "partitions.time_shared.tenants=1")
+"""One tenant, with cores that count as shared and nobody watching them: trials stay valid beside other work."""
+
+
 def run_bench(
     *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, limit_s: float = 120
 ) -> subprocess.CompletedProcess[str]:
