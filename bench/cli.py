@@ -93,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--gate", action="store_true", help="exit with 1 when a claim is refuted, with 4 when one is not decided"
     )
+    report = _verb(verbs, "report", "show stored runs and verdicts as HTML, Markdown and CSV", judges=True)
+    report.add_argument(
+        "--output", default="reports", metavar="DIR", help="where the files are written (default: reports)"
+    )
     _verb(verbs, "list", "list every group's options", overrides=False)
     _verb(
         verbs,
@@ -149,6 +153,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from bench.verbs import verify
 
         return verify.run(options.evidence, options.config_dir, options.json, options.gate)
+    if options.verb == "report":
+        from bench.verbs import report
+
+        return report.run(options.evidence, options.config_dir, options.output, options.json)
     if options.verb == "list":
         from bench.verbs import list_options
 

@@ -1,0 +1,70 @@
+"""The report as plain values, for `--json`: all of it but the samples and the telemetry, which lie beside the run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from bench.judge import ledger, table
+from bench.report.data import PERCENTS, CellReport, Report, RunReport
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Valid JSON: what is no number is null."""
+    content = {
+        "claims": [
+            {
+                "claim": entry.name,
+                "title": entry.claim.title,
+                "verdict": entry.verdict,
+                "summary": entry.summary,
+                "holds": list(entry.holds),
+                "fails": list(entry.fails),
+                "open": list(entry.open),
+            }
+            for entry in report.entries
+        ],
+        "verdicts": [ledger.to_json(verdict) for entry in report.entries for verdict in entry.verdicts],
+        "runs": [_run(run) for run in report.runs],
+        "published": {name: source.model_dump() for name, source in report.published.items()},
+    }
+    found: dict[str, Any] = finite(content)
+    return found
+
+
+def finite(value: Any) -> Any:
+    """The same with null for NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {str(key): finite(inside) for key, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _run(run: RunReport) -> dict[str, Any]:
+    plan = run.run.plan
+    return {
+        "run": run.run.name,
+        "device": plan.device,
+        "device_kind": plan.device_kind,
+        "workload": plan.workload,
+        "scenario": plan.scenario,
+        "protocol": plan.protocol,
+        "blocks": plan.blocks,
+        "trials": len(run.run.trials),
+        "cells": [_cell(cell) for cell in run.cells],
+        "noise_floors": [asdict(floor) | {"differs": floor.differs} for floor in run.floors],
+        "infeasible": [item.model_dump() for item in plan.infeasible],
+        "set_aside": [asdict(item) for item in run.set_aside],
+    }
+
+
+def _cell(cell: CellReport) -> dict[str, Any]:
+    return table.to_json(cell.row) | {
+        "tails_ms": {quantile: asdict(tail) for quantile, tail in cell.tails.items()},
+        "sharing": asdict(cell.sharing) if cell.sharing else None,
+        "percentiles_ms": dict(zip(map(str, PERCENTS), cell.percentiles_ms, strict=False)),
+        "medians_ms": list(cell.medians_ms),
+        "requests": cell.requests,
+    }

@@ -1,0 +1,133 @@
+"""The report as Markdown, for the summary page of a CI run: the answer, the verdicts, the cells, what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.judge.tails import Quantile
+from bench.report import numbers, words
+from bench.report.data import CellReport, Report, RunReport
+from bench.report.sections import aside, environment, summary
+from bench.report.sections.verdicts import Group, groups, untested
+
+SHOWN: tuple[Quantile, ...] = ("p50", "p99")
+CELLS = (
+    "partition", "optimization", "tenants:", "items/s:", "p50 ms:", "p99 ms:", "speed-up:", "quality:", "valid:",
+)  # fmt: skip
+BESIDE = {True: "On the hardware that the claims speak of", False: "On other hardware, not counted"}
+
+
+def render(report: Report) -> str:
+    """GitHub's Markdown; whatever a record says is text in it, never markup."""
+    head = summary.summary(report)
+    lines = [f"# {plain(head.title)}", "", f"**{plain(head.kind)}**", ""]
+    lines += [f"- {name}: {plain(value)}" for name, value in head.facts]
+    lines += ["", plain(head.paragraph), ""]
+    lines += [line for warning in head.warnings for line in (f"> **Note.** {plain(warning)}", "")]
+    lines += _verdicts(report)
+    for run in report.runs:
+        lines += _run(run)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown and the HTML in it take literally, on one line."""
+    flat = " ".join(text.split())
+    entities = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = re.sub(r"([\\`*_\[\]|#~!@])", r"\\\1", entities)
+    return re.sub(r"\b(https?|ftp|www)\b(?=[:.])", r"\1&#8203;", escaped)  # no link is made of it
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Column names that end in a colon are right-aligned."""
+    ruler = ["---:" if name.endswith(":") else "---" for name in names]
+    lines = [[name.rstrip(":") for name in names], ruler, *([plain(text) for text in row] for row in rows)]
+    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+
+
+def _verdicts(report: Report) -> list[str]:
+    known, silent = groups(report.entries), untested(report.entries)
+    lines = ["## Verdicts", ""]
+    if known:
+        lines += _table(("claim", "it says", "verdict", "sum"), (_roll_up(group) for group in known))
+        names = ("claim", "verdict", "treatment", "against", "where", "speed-up:", "quality", "reason")
+        for counted, title in BESIDE.items():
+            rows = [row for group in known for row in _rows(group, counted)]
+            if rows:
+                lines += [f"### {title}", "", *_table(names, rows)]
+    if silent:
+        rows = [(i.entry.name, f"{i.entry.claim.title} ({i.claimed})", i.needs.removeprefix("needs ")) for i in silent]
+        lines += ["### Not testable here", "", *_table(("claim", "it says", "a test needs"), rows)]
+    return lines
+
+
+def _roll_up(group: Group) -> tuple[str, ...]:
+    entry = group.entry
+    return entry.name, f"{entry.claim.title}: {group.claimed}", words.word(entry.verdict), entry.summary
+
+
+def _rows(group: Group, counted: bool) -> Iterable[tuple[str, ...]]:
+    for part in group.parts:
+        for line in part.lines if part.counted == counted else ():
+            verdict = line.verdict
+            against = f"{line.baseline} (same runtime)" if verdict.role == "same_runtime" else line.baseline
+            word = words.word(verdict.verdict) + (" (fragile)" if verdict.fragile else "")
+            cells = (word, line.treatment, against, line.place, line.speed, line.quality, line.reason)
+            yield group.entry.name, *cells
+
+
+def _run(run: RunReport) -> list[str]:
+    plan = run.run.plan
+    subject = f"{plan.workload}, {plan.scenario} on {plan.device}"
+    lines = [f"## {plain(subject)}", "", f"Run {plain(run.run.name)}.", ""]
+    lines += _table(CELLS, (_cell(cell, plan.baseline) for cell in run.cells))
+    if run.floors:
+        floors = [
+            (
+                floor.partition,
+                numbers.ratio(floor.again),
+                f"± {100 * floor.half_width:.1f} %",
+                "! differs from itself" if floor.differs else "",
+            )
+            for floor in run.floors
+        ]
+        names = ("noise floor on", f"{plain(plan.baseline)} against itself:", "floor:", "finding")
+        lines += _table(names, floors)
+    return [*lines, *_aside(run), *_command(run)]
+
+
+def _cell(cell: CellReport, baseline: str) -> tuple[str, ...]:
+    row, is_baseline = cell.row, cell.row.optimization == baseline
+    return (
+        row.partition,
+        row.optimization,
+        str(row.tenants),
+        numbers.rate(row.throughput_per_s),
+        *(
+            " ".join(numbers.quantile(cell.tails[quantile])).strip() if row.valid else numbers.NONE
+            for quantile in SHOWN
+        ),
+        "baseline" if is_baseline else numbers.ratio(row.speedup),
+        numbers.quality(row.quality, is_baseline),
+        f"{row.valid}/{row.planned}",
+    )
+
+
+def _aside(run: RunReport) -> list[str]:
+    found = aside.aside(run)
+    rows = [("infeasible", what, why) for what, why in found.infeasible]
+    rows += [
+        (item.status, f"{item.partition} {item.optimization}, {item.trials} trials", item.reason)
+        for item in found.spoiled
+    ]
+    rows += [("set aside", where, why) for where, why in found.set_aside]
+    if found.more:
+        rows.append(("set aside", f"{found.more} more", "see the HTML or JSON form"))
+    return _table(("not counted", "what", "why"), rows) if rows else []
+
+
+def _command(run: RunReport) -> list[str]:
+    """As an indented block: no text of it can end it, because it is one line."""
+    command = " ".join(environment.command(run.run.description).split())
+    return ["To repeat it:", "", f"    {command}", ""] if command else []

@@ -1,0 +1,153 @@
+"""The head of a report: what was measured, what kind of evidence that is, and how many verdicts of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.judge.ledger import Entry
+from bench.judge.verdicts import Verdict
+from bench.report.data import Report, RunReport
+from bench.report.numbers import counted
+from bench.report.words import SIGNS
+
+
+@dataclass(frozen=True)
+class Count:
+    """How often a verdict was given."""
+
+    verdict: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Counts under one heading."""
+
+    heading: str
+    counts: Sequence[Count]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`kind` is the evidence in two words; `paragraph` the answer in sentences; `warnings` are to be read first."""
+
+    title: str
+    kind: str
+    facts: Sequence[tuple[str, str]]
+    paragraph: str
+    tallies: Sequence[Tally]
+    warnings: Sequence[str]
+
+
+def summary(report: Report) -> Summary:
+    """Of everything that the report holds."""
+    kind = evidence_kind(report)
+    claims = Tally("Claims, on the hardware that they speak of", _counts([entry.verdict for entry in report.entries]))
+    beside = Tally("Verdicts on other hardware, not counted", _counts([v.verdict for v in others(report.entries)]))
+    return Summary(
+        title(report),
+        kind,
+        _facts(report),
+        _paragraph(report, claims, beside),
+        [tally for tally in (claims, beside) if tally.counts],
+        _warnings(report),
+    )
+
+
+def title(report: Report) -> str:
+    """The experiment's subject, or how many there are."""
+    subjects = list(dict.fromkeys(f"{r.run.plan.workload}, {r.run.plan.scenario}" for r in report.runs))
+    if len(subjects) == 1:
+        return subjects[0]
+    return counted(len(report.runs), "run") if subjects else "published figures"
+
+
+def evidence_kind(report: Report) -> str:
+    """What stands behind the verdicts, so that nothing is taken for what it is not."""
+    kinds = {run.run.plan.device_kind for run in report.runs}
+    parts = []
+    if "cpu" in kinds:
+        parts.append("measured on a CPU, no GPU")
+    if "cuda" in kinds:
+        parts.append("measured on a GPU")
+    parts += [f"measured on {kind}" for kind in sorted(kinds - {"cpu", "cuda"})]
+    if report.published:
+        parts.append("published figures")
+    return "; ".join(parts) or "no evidence"
+
+
+def others(entries: Sequence[Entry]) -> list[Verdict]:
+    """Verdicts that stand beside the claims: on other hardware than they speak of."""
+    return [verdict for entry in entries for verdict in entry.verdicts if not verdict.counted]
+
+
+def _counts(words: Sequence[str]) -> list[Count]:
+    found = Counter(words)
+    return [Count(word, found[word]) for word in SIGNS if found[word]]
+
+
+def _said(counts: Sequence[Count]) -> str:
+    return ", ".join(f"{count.number} {count.verdict.replace('_', ' ')}" for count in counts)
+
+
+def _paragraph(report: Report, claims: Tally, beside: Tally) -> str:
+    sources = [counted(len(report.runs), "run")] if report.runs else []
+    if report.published:
+        sources.append(counted(len(report.published), "file of published figures", "files of published figures"))
+    held = f"{counted(len(report.entries), 'claim')} held against {' and '.join(sources)}."
+    sentences = [held, f"On the hardware that they speak of: {_said(claims.counts)}."]
+    if beside.counts:
+        devices = sorted({verdict.device for verdict in others(report.entries) if verdict.device})
+        sentences.append(f"On other hardware ({', '.join(devices)}), which counts for none of them: ")
+        sentences[-1] += f"{_said(beside.counts)}."
+    return " ".join(sentences)
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    """Device, time and protocol, each said once."""
+    runs = report.runs
+    facts = [
+        ("Device", _distinct(run.run.plan.device for run in runs)),
+        ("Measured", _distinct(started(run) for run in runs)),
+        ("Protocol", _distinct(f"{r.run.plan.protocol}, {counted(r.run.plan.blocks, 'block')}" for r in runs)),
+        ("Trials", _distinct(_trials(run) for run in runs)),
+        ("Published figures", _distinct(f"{p.source} ({p.device})" for p in report.published.values())),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def started(run: RunReport) -> str:
+    """When a run was begun, as its record says it; anybody may have written that."""
+    found = run.run.description.get("started_at")
+    return found[:19].replace("T", " ") + (" UTC" if found.endswith("+00:00") else "") if isinstance(found, str) else ""
+
+
+def _trials(run: RunReport) -> str:
+    trials = run.run.trials
+    valid = sum(trial.status == "ok" for trial in trials)
+    return f"{valid:,} valid of {len(trials):,} measured, {len(run.run.plan.trials):,} planned"
+
+
+def _distinct(values: object) -> str:
+    found = [value for value in dict.fromkeys(values) if value]  # type: ignore[call-overload]
+    return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def _warnings(report: Report) -> list[str]:
+    lines = []
+    for run in report.runs:
+        plan, name = run.run.plan, f"{run.run.name}: " if len(report.runs) > 1 else ""
+        if plan.protocol == "smoke":
+            lines.append(f"{name}protocol smoke: a few short blocks show that things run; the numbers decide nothing.")
+        missing = len(plan.trials) - len(run.run.trials)
+        if missing > 0:
+            lines.append(f"{name}{counted(missing, 'planned trial')} not in the record: the run is not finished.")
+        for floor in run.floors:
+            if floor.differs:
+                lines.append(
+                    f"{name}on {floor.partition} the baseline differs from itself: once in twenty that is chance; "
+                    "otherwise something treats the two unlike, and small differences there mean nothing."
+                )
+    return lines
