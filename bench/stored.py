@@ -26,7 +26,7 @@ GREATEST = 1e12
 """Items per second, milliseconds: more than any device gives or anybody waits for."""
 LEAST_PER_S = 1e-9
 GREATEST_READING = 1e30
-MOST_ROWS = 50_000_000
+MOST_ROWS = 10_000_000
 """Of one table: a few bytes of Parquet may stand for more rows than there is memory."""
 WHOLE, NUMBER, TRUTH, TEXT = "iu", "iuf", "b", "OSU"
 """Kinds of numpy's types that a column may have."""
