@@ -38,15 +38,12 @@ def placed(points: Sequence[Label], left: float, right: float, top: float, botto
 
 
 def _candidates(point: Label) -> list[Label]:
-    """Beside, above and below, then farther away."""
+    """Above and below to either side, beside, then farther away: what lines join points mostly run beside them."""
     places = []
     for far in (0.0, LINE, 2 * LINE):
-        for side in (1.0, -1.0):
-            anchor = "start" if side > 0 else "end"
-            shift = side * (RADIUS + 2)
-            places += [Label(point.text, point.x + shift, point.y + 4 + up, anchor) for up in {far, -far}]
-        places += [Label(point.text, point.x, point.y + RADIUS + LINE - 2 + far, "middle")]
-        places += [Label(point.text, point.x, point.y - RADIUS - 3 - far, "middle")]
+        for y in (point.y - RADIUS - 1 - far, point.y + RADIUS + LINE - 4 + far, point.y + 4):
+            places.append(Label(point.text, point.x + RADIUS, y, "start"))
+            places.append(Label(point.text, point.x - RADIUS, y, "end"))
     return places
 
 

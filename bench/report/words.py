@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.judge.ledger import Entry
 from bench.judge.reasons import points
-from bench.judge.verdicts import Verdict
+from bench.judge.verdicts import Judged, Verdict
 
 SIGNS = {
     "confirmed": "✓", "exceeded": "↑", "refuted": "✗", "mixed": "≠", "inconclusive": "?", "invalid": "!",
@@ -26,6 +26,15 @@ def speed(verdict: Verdict) -> str:
     if found.low is None or found.high is None:
         return f"{found.estimate:.2f}x"
     return f"{found.estimate:.2f}x [{found.low:.2f}, {found.high:.2f}]"
+
+
+def judged(found: Judged | None) -> str:
+    """The interval that a verdict stands on, with its level; of few blocks its ends can be anywhere."""
+    if found is None:
+        return ""
+    low = f"{found.low:.2f}" if found.low >= 0.01 else "<\u00a00.01"
+    high = f"{found.high:.2f}" if found.high <= 1000 else ">\u00a01000"
+    return f"[{low}, {high}] at {100 * (1 - found.level):.4g} %"
 
 
 def quality(verdict: Verdict) -> str:

@@ -106,7 +106,7 @@ def _plot(entry: Entry, verdict: Verdict, scale: Scale) -> Markup:
     marks = []
     tip = f"{verdict.optimization or ''}: {words.speed(verdict)}"
     if judged:
-        tip += f"; judged by [{judged.low:.2f}, {judged.high:.2f}] at {100 * (1 - judged.level):.4g} %"
+        tip += f"; judged by {words.judged(judged)}"
         marks += _interval(scale, judged.low, judged.high, "thin")
     if speedup.low is not None and speedup.high is not None:
         marks += _interval(scale, speedup.low, speedup.high, "thick")

@@ -42,7 +42,7 @@ class Scaling:
 
 def scaling(run: RunReport, ident: str) -> Scaling | None:
     """Of the optimizations that were measured with several tenants; None where there are none."""
-    cells = [cell for cell in run.cells if cell.sharing]
+    cells = [cell for cell in run.cells if cell.sharing and cell.row.optimization != run.run.plan.again]
     shared = {cell.row.optimization for cell in cells if cell.sharing and cell.sharing.tenants > 1}
     cells = [cell for cell in cells if cell.row.optimization in shared]
     if not cells:

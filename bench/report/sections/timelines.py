@@ -16,6 +16,8 @@ from bench.report.svg import Scale, tag, tick_text
 from bench.report.timeline import Points, Timeline
 
 WIDTH, HEIGHT = 240, 52
+PRINTED = 20
+"""Spoiled trials whose telemetry is printed although nobody unfolded it."""
 MOST_POINTS = 60
 """More than these cannot be seen at this width; of what is left out, the extremes stay."""
 
@@ -35,6 +37,7 @@ class Shown:
 
     trial: TrialRecord
     status: str
+    printed: bool
     reasons: Sequence[str]
     facts: Sequence[tuple[str, str]]
     window: str
@@ -44,16 +47,20 @@ class Shown:
 def shown(run: RunReport) -> list[Shown]:
     """The trials whose telemetry was read, those that are not valid first."""
     by_id = {trial.id: trial for trial in run.run.trials}
-    return [_shown(by_id[ident], timeline) for ident, timeline in run.timelines.items()]
+    return [
+        _shown(by_id[ident], timeline, number < PRINTED and by_id[ident].status != "ok")
+        for number, (ident, timeline) in enumerate(run.timelines.items())
+    ]
 
 
-def _shown(trial: TrialRecord, timeline: Timeline) -> Shown:
+def _shown(trial: TrialRecord, timeline: Timeline, printed: bool) -> Shown:
     gate = trial.gate
     reasons = gate.reasons if gate and gate.reasons else (trial.reason,) if trial.reason else ()
     window = timeline.window_s
     return Shown(
         trial,
         STATUS[trial.status],
+        printed,
         reasons,
         [(str(name).replace("_", " "), _plain(value)) for name, value in (gate.checks if gate else {}).items()],
         f"window from {window[0]:.2f} to {window[1]:.2f} s" if window else "window unknown",

@@ -9,7 +9,6 @@ from bench.judge.ledger import Entry
 from bench.judge.reasons import band
 from bench.judge.verdicts import Verdict
 from bench.report import words
-from bench.report.numbers import interval
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class Line:
     speed: str
     judged: str
     quality: str
-    blocks: str
     reason: str
     speed_order: float
 
@@ -119,14 +117,8 @@ def _line(verdict: Verdict, alone: bool) -> Line:
         baseline=verdict.baseline or "",
         place=", ".join(part for part in place if part),
         speed=words.speed(verdict),
-        judged=f"{interval(judged.low, judged.high, 2)} at {100 * (1 - judged.level):.4g} %" if judged else "",
-        quality=words.quality(verdict).replace(" %", "\u00a0%"),
-        blocks=_blocks(verdict),
+        judged=words.judged(judged),
+        quality=words.quality(verdict).replace(" %", "\u00a0%").replace("≤ ", "≤\u00a0"),
         reason=verdict.reason,
         speed_order=speedup.estimate if speedup else -1.0,
     )
-
-
-def _blocks(verdict: Verdict) -> str:
-    shown = str(verdict.blocks) if verdict.blocks else ""
-    return f"{shown} ({verdict.lost_blocks} lost)".strip() if verdict.lost_blocks else shown
