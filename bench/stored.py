@@ -206,7 +206,7 @@ def _possible(found: TrialRecord) -> bool:
 
 def _content(path: Path) -> bytes:
     """Of a file, and of nothing else: a device or a pipe would never end."""
-    if path.exists() and not path.is_file():
+    if not path.is_file() and path.exists():
         raise OSError("it is no file")
     return path.read_bytes()
 
