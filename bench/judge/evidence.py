@@ -36,9 +36,14 @@ class Contrast:
         return self.treatment[1]
 
     @property
+    def claims_optimization(self) -> bool:
+        """Whether it is optimizations that are set against each other, and not partitions."""
+        return self.baseline[0] == self.treatment[0]
+
+    @property
     def baseline_name(self) -> str:
         """The part of the baseline that differs from the treatment."""
-        return self.baseline[1] if self.baseline[0] == self.treatment[0] else self.baseline[0]
+        return self.baseline[1] if self.claims_optimization else self.baseline[0]
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,12 @@ class RunEvidence:
         return Pairs({block: value for block, value in found.items() if block <= blocks}, lost)
 
     def loss(self, contrast: Contrast) -> Loss | None:
-        """Quality loss of the treatment, which is judged against the baseline of its run."""
+        """Quality loss of the treatment. It is counted against the baseline of the run: where a claim names another
+        optimization as its baseline, nothing is known about the loss against that."""
         trials = self._cells.get(contrast.treatment, {}).values()
-        return loss_of(next((trial.quality for trial in trials if trial.quality), None))
+        quality = next((trial.quality for trial in trials if trial.quality), None)
+        named = contrast.baseline[1] if contrast.role == "claimed" and contrast.claims_optimization else None
+        return loss_of(quality) if quality and named in (None, quality.baseline) else None
 
     def floor(self, partition: str, blocks: int) -> Paired | None:
         """The baseline against itself on this partition, up to block `blocks`: the noise floor. None: not measured."""

@@ -23,7 +23,7 @@ from bench.judge.speedup import SpeedUp
 from bench.judge.verdicts import Verdict, Word
 from bench.records import StrictRecord
 
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, pydantic.Field(ge=1e-12, le=1e15, allow_inf_nan=False)]
 
 
 class Figure(StrictRecord):

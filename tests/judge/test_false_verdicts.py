@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from made_up_runs import accuracy
 from simulation import CLAIMS, LOOKS, STANDARDISED, Array, Noise, Truth, as_stored, differences, judged
 
 from bench.judge.evidence import RunEvidence
+from bench.judge.loss import loss_of
 from bench.judge.statistics import Paired
 from bench.judge.verdicts import decisions, judge_run
 
@@ -118,6 +120,23 @@ def test_one_claim_on_the_boundary_among_clear_ones(model: Noise, draws: int) ->
         wrong[first.verdict] += 1
         assert all(verdict.verdict in ("confirmed", "inconclusive") for verdict in clear)
     assert_seldom_wrong(wrong, LOW, draws)
+
+
+@pytest.mark.parametrize("draws", DRAWS)
+def test_a_claim_with_speed_and_quality_both_at_their_bounds(draws: int) -> None:
+    """Either may refute, each at its own level, so that refuted alone may be as frequent as all errors together may;
+    confirmed, which needs both, hardly ever is."""
+    asked = CLAIM.model_copy(update={"quality_loss_below": 0.01})
+    rng, items = np.random.default_rng(SEED), 10_000
+    counts: Counter[str] = Counter()
+    for found in draw("normal", LOW, 10, draws):
+        lost, gained, _ = rng.multinomial(items, [0.02, 0.01, 0.97])
+        p_values = decisions(Paired.of(found[0]), asked, loss_of(accuracy(items, int(lost), int(gained))))
+        word, p_value = min(p_values.items(), key=lambda item: item[1])
+        counts[word] += p_value <= 0.025
+    told(**{word: count / draws for word, count in counts.items()})
+    assert counts["confirmed"] / draws <= 0.005 + slack(0.005, draws)
+    assert counts.total() / draws <= ALL_KINDS + slack(ALL_KINDS, draws)
 
 
 @pytest.mark.parametrize("model", MODELS)

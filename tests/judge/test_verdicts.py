@@ -150,6 +150,18 @@ def test_speed_and_quality_are_both_needed(quality: Any, word: str, words: str) 
     assert words in verdict.reason
 
 
+def test_quality_against_another_baseline_than_the_claimed_one_is_no_evidence() -> None:
+    """The run counts its losses against bf16, and the claim speaks of fp32."""
+    speeds = faster({"int8_ort": 1.35})
+    quality = GOOD.model_copy(update={"baseline": "bf16"})
+    made = plan({"full": ("bf16", "fp32", "int8_ort")}, baseline="bf16", same_runtime={"int8_ort": "bf16"})
+    stored = run(made, lambda planned: {**speeds(planned), "quality": quality})
+    claimed, same = judge(stored, {"c": BOUNDED})
+    assert (claimed.verdict, claimed.quality) == ("inconclusive", None)
+    assert "there is no quality evidence" in claimed.reason
+    assert (same.role, same.verdict) == ("same_runtime", "confirmed")
+
+
 def test_good_quality_does_not_save_a_claim_from_its_speed() -> None:
     assert one(with_quality(GOOD, ratio=1.0), BOUNDED).verdict == "refuted"
 
