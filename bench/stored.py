@@ -148,7 +148,7 @@ def read_telemetry(run: StoredRun, trial: TrialRecord) -> dict[tuple[str, str], 
     if isinstance(table, SetAside):
         return table
     ticks = np.column_stack([table["t_ns"].astype(np.float64), table["value"].astype(np.float64)])
-    sound = (np.abs(ticks) <= GREATEST_READING).all(axis=1).tolist()  # which no NaN is
+    sound = np.all(np.abs(ticks) <= GREATEST_READING, axis=1)  # which no NaN is
     rows: dict[tuple[str, str], list[int]] = {}
     for index, key in enumerate(zip(table["subject"].tolist(), table["metric"].tolist(), strict=True)):
         if sound[index]:
