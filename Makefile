@@ -7,21 +7,28 @@ INSTALLED := $(VENV)/.installed
 # The default experiment: glyphs, thirteen optimizations on the full CPU, two on each way of sharing it.
 RUN := 'partitions=[full,time_shared,cpuset]' 'only.time_shared=[fp32,int8_ort]' 'only.cpuset=[fp32,int8_ort]'
 
-.PHONY: run test test-fast test-statistics benchmark lint format clean
+.PHONY: run test test-fast browser test-statistics benchmark lint format clean
 
 run: $(INSTALLED)
 	$(BIN)/bench run $(RUN)
 	$(BIN)/bench report
 
-test: lint
+test: lint browser
 	$(BIN)/pytest -q --ignore=tests/benchmarks
 
-test-fast: $(INSTALLED)
+test-fast: $(INSTALLED) browser
 	$(BIN)/pytest -q -m "not slow and not statistics" --ignore=tests/benchmarks
 
 # How often a verdict is wrong, over 20,000 draws of simulated truth; `make test` makes 2,000. -rP prints the rates.
 test-statistics: $(INSTALLED)
 	$(BIN)/pytest -q -rP -m statistics tests/judge
+
+# Reports are tested in a real browser: Debian's, or one that BENCH_CHROMIUM names.
+browser:
+	@test -x "$${BENCH_CHROMIUM:-/usr/bin/chromium}" \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; } \
+	  || { echo "the tests need Chromium: apt-get install chromium, or name one in BENCH_CHROMIUM" >&2; exit 1; }
 
 # Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
 benchmark: $(INSTALLED)

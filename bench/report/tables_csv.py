@@ -48,7 +48,7 @@ def safe(value: Value) -> Value:
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # lines end as RFC 4180 says, and both line breaks are quoted
     writer.writerow(names)
     writer.writerows([safe(value) for value in row] for row in rows)
     return text.getvalue()

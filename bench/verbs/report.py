@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench.errors import StoreError
@@ -60,7 +61,8 @@ def write(folder: Path, forms: Mapping[str, str]) -> None:
             path.replace(folder / name)
     except OSError as error:
         for path in temporary.values():
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         raise StoreError(
             f"cannot write the report: {os.strerror(error.errno) if error.errno else error}",
             where=str(folder),

@@ -64,5 +64,8 @@ def _configuration(config: Any) -> str:
     if not isinstance(config, Mapping):
         return ""
     kept = {key: value for key, value in config.items() if key != "claims"}
-    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110)
+    try:
+        text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=110)
+    except RecursionError:
+        return "# nested too deeply to be shown; see run.json"
     return text if len(text) <= LONGEST_CONFIGURATION else text[:LONGEST_CONFIGURATION] + "\n# cut here; see run.json"

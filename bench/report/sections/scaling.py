@@ -96,7 +96,7 @@ def _picture(ident: str, cells: Sequence[CellReport], shapes: dict[str, int], fu
         for label in placed(spots, LEFT, WIDTH, TOP, BOTTOM)
     ]
     return chart(
-        f"{ident}-scaling",
+        f"{ident}-scaling-chart",
         WIDTH,
         HEIGHT,
         "Aggregate throughput against the number of tenants",

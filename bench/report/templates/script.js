@@ -188,7 +188,7 @@
   verdicts();
   all("table.sortable").forEach(sortable);
   const openers = all("section.trials").map(trials);
-  const follow = () => { const id = decodeURIComponent(location.hash.slice(1)); openers.some((open) => open(id)); };
+  const follow = () => { const id = location.hash.slice(1); openers.some((open) => open(id)); };
   addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {  // the same link twice changes no hash
     const link = event.target.closest?.("a[href^='#trial-']");
