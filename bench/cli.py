@@ -11,6 +11,7 @@ from types import FrameType
 
 from bench import __version__
 from bench.errors import BenchError, Interrupted
+from bench.printable import printable
 
 EPILOG = """\
 options are name=value as in Hydra: lists in brackets are compared with each other in one experiment,
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BenchError as error:
         if options.debug:
             raise
-        sys.stderr.write(f"bench: {error}\n")
+        sys.stderr.write(f"bench: {printable(str(error))}\n")
         code = error.exit_code
     except KeyboardInterrupt:
         early = Interrupted(
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             where=f"bench {options.verb}",
             hint="--debug shows where; what is stored of a run is whole, and --resume goes on from there",
         )
-        sys.stderr.write(f"bench: {mistake}\n")
+        sys.stderr.write(f"bench: {printable(str(mistake))}\n")
         code = MISTAKE
     raise SystemExit(code)
 

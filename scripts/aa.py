@@ -11,7 +11,6 @@ it was when it is called again with the same folder.
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 import subprocess
 import sys
@@ -19,8 +18,9 @@ from pathlib import Path
 from statistics import median
 
 from bench.judge.evidence import RunEvidence
-from bench.judge.speedup import LEVEL, SpeedUp
-from bench.judge.statistics import Paired
+from bench.judge.noise import Floor
+from bench.judge.speedup import LEVEL
+from bench.judge.statistics import ratio
 from bench.stored import read_run
 
 ALLOWED = 3
@@ -29,22 +29,22 @@ ALLOWED = 3
 
 def main() -> int:
     arguments, options = _arguments()
-    found: dict[str, list[Paired]] = {}
+    found: dict[str, list[Floor]] = {}
     for number in range(1, arguments.experiments + 1):
-        for partition, paired in _experiment(arguments.results / f"{number:02d}", options).items():
-            found.setdefault(partition, []).append(paired)
-            print(f"{number:3d}  {partition:16} {_interval(paired)}", flush=True)
+        for floor in _experiment(arguments.results / f"{number:02d}", options):
+            found.setdefault(floor.partition, []).append(floor)
+            print(f"{number:3d}  {floor.partition:16} {_interval(floor)}", flush=True)
     most = 0
-    for partition, pairs in found.items():
-        significant = sum(_misses_one(paired) for paired in pairs)
-        floor = math.expm1(median(paired.half_width(LEVEL) for paired in pairs))
-        print(f"{partition}: {significant} of {len(pairs)} significant, noise floor {floor:.2%}")
+    for partition, floors in found.items():
+        significant = sum(floor.differs for floor in floors)
+        half_width = ratio(median(floor.paired.half_width(LEVEL) for floor in floors)) - 1
+        print(f"{partition}: {significant} of {len(floors)} significant, noise floor {half_width:.2%}")
         most = max(most, significant)
     return int(most > ALLOWED * max(1.0, arguments.experiments / 20))
 
 
-def _experiment(folder: Path, options: list[str]) -> dict[str, Paired]:
-    """Measure one experiment, unless its folder holds it already; partition -> baseline against itself."""
+def _experiment(folder: Path, options: list[str]) -> list[Floor]:
+    """Measure one experiment, unless its folder holds it already; the baseline against itself on each partition."""
     plans = sorted(folder.glob("*/plan.json"))
     if plans and not _complete(plans[0].parent):
         shutil.rmtree(plans[0].parent)  # half an experiment: it is short, so it is measured anew
@@ -55,8 +55,8 @@ def _experiment(folder: Path, options: list[str]) -> dict[str, Paired]:
         subprocess.run([sys.executable, "-m", "bench", "run", *options, *own], check=True, capture_output=True)
         plans = sorted(folder.glob("*/plan.json"))
     evidence = RunEvidence(read_run(plans[0].parent))
-    floors = {name: evidence.floor(name, evidence.plan.blocks) for name in evidence.partitions()}
-    return {name: paired for name, paired in floors.items() if paired}
+    floors = [evidence.floor(name, evidence.plan.blocks) for name in evidence.partitions()]
+    return [floor for floor in floors if floor]
 
 
 def _complete(folder: Path) -> bool:
@@ -64,15 +64,10 @@ def _complete(folder: Path) -> bool:
     return len(run.trials) == len(run.plan.trials)
 
 
-def _interval(paired: Paired) -> str:
-    found = SpeedUp.of(paired)
-    sign = "  significant" if _misses_one(paired) else ""
+def _interval(floor: Floor) -> str:
+    found = floor.again
+    sign = "  significant" if floor.differs else ""
     return f"{found.estimate:.4f} [{found.low:.4f}, {found.high:.4f}] of {found.pairs} pairs{sign}"
-
-
-def _misses_one(paired: Paired) -> bool:
-    interval = paired.interval(LEVEL)
-    return interval is not None and not interval[0] <= 0 <= interval[1]
 
 
 def _arguments() -> tuple[argparse.Namespace, list[str]]:

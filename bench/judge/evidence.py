@@ -9,6 +9,7 @@ from typing import Literal
 
 from bench.claims import Claim
 from bench.judge.loss import Loss, loss_of
+from bench.judge.noise import Floor
 from bench.judge.speedup import Cell, Cells, by_cell, differences
 from bench.judge.statistics import Paired
 from bench.records import ALL, Plan, PlannedTrial, TrialRecord
@@ -119,14 +120,14 @@ class RunEvidence:
         named = contrast.baseline[1] if contrast.role == "claimed" and contrast.claims_optimization else None
         return loss_of(quality) if quality and named in (None, quality.baseline) else None
 
-    def floor(self, partition: str, blocks: int) -> Paired | None:
-        """The baseline against itself on this partition, up to block `blocks`: the noise floor. None: not measured."""
+    def floor(self, partition: str, blocks: int) -> Floor | None:
+        """The noise floor of a partition, up to block `blocks`; None where fewer than two blocks measured it."""
         again = self.plan.again
         if again is None:
             return None
         found = differences(self._cells, (partition, again), (partition, self.plan.baseline))
         values = [value for block, value in found.items() if block <= blocks]
-        return Paired.of(values) if len(values) > 1 else None
+        return Floor(partition, Paired.of(values)) if len(values) > 1 else None
 
     def partitions(self) -> list[str]:
         """Of the plan; the full device first."""

@@ -67,7 +67,10 @@ def _unsettled(claim: Claim, loss: Loss | None) -> str:
         )
     if loss.items < FEWEST_ITEMS:
         return f"{loss.items} items cannot show a loss below {points(margin)}: {FEWEST_ITEMS} are needed"
-    return f"the loss of {points(loss.loss)} (at most {points(loss.upper)}) is not settled against {points(margin)}"
+    return (
+        f"the loss of {points(loss.loss)} (at most {points(loss.upper)} at 95 %) is not settled against "
+        f"{points(margin)} at the stricter level that many verdicts need"
+    )
 
 
 def lost(whys: Sequence[str], blocks: int) -> str:

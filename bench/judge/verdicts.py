@@ -161,10 +161,11 @@ def _obstacle(
         ours, theirs = (evidence.tenants(cell[0]) for cell in (contrast.treatment, contrast.baseline))
         if ours != theirs:
             return "not_testable", f"{ours} tenants against {theirs}: only equal numbers can be compared"
-    floor = evidence.floor(contrast.partition, look)
+    floors = [evidence.floor(cell[0], look) for cell in (contrast.treatment, contrast.baseline)]
+    reach = max((floor.reach for floor in floors if floor), default=0.0)
     width = _width(claim)
-    if floor and width is not None and width < floor.half_width(LEVEL):
-        return "not_testable", reasons.below_floor(width, floor.half_width(LEVEL))
+    if width is not None and width < reach:
+        return "not_testable", reasons.below_floor(width, reach)
     return None
 
 

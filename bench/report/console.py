@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
 from bench.judge.tails import needed
+from bench.printable import printable
 from bench.records import Plan, Quality
 
 LEAST_WIDTH = 120
@@ -23,6 +24,11 @@ def result_console() -> Console:
     if not console.is_terminal or console.width < LEAST_WIDTH:
         console = Console(highlight=False, width=LEAST_WIDTH)
     return console
+
+
+def escape(text: str) -> str:
+    """Text as it is: neither markup of rich nor control codes of the terminal work in it."""
+    return escape_markup(printable(text))
 
 
 def print_table(plan: Plan, rows: Sequence[Row]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,8 @@ from bench.claims import Claim
 from bench.judge.evidence import RunEvidence
 from bench.judge.fairness import Sharing, sharing
 from bench.judge.ledger import Entry, ledger
+from bench.judge.noise import Floor
 from bench.judge.published import Published
-from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
 from bench.records import TrialRecord
@@ -39,22 +38,6 @@ class CellReport:
     percentiles_ms: tuple[float, ...]
     medians_ms: tuple[float, ...]
     requests: int
-
-
-@dataclass(frozen=True)
-class Floor:
-    """The baseline against itself on one partition: what this machine calls a difference where there is none."""
-
-    partition: str
-    again: SpeedUp
-    half_width: float
-    """As a share: 0.05 means that differences below 5 % are noise here (95 %)."""
-
-    @property
-    def differs(self) -> bool:
-        """The interval misses 1: once in twenty by chance; more often, something treats the two unlike."""
-        low, high = self.again.low, self.again.high
-        return low is not None and high is not None and not low <= 1 <= high
 
 
 @dataclass(frozen=True)
@@ -121,9 +104,5 @@ def _cell(run: StoredRun, row: Row, trials: Sequence[TrialRecord], aside: list[S
 
 
 def _floors(evidence: RunEvidence) -> list[Floor]:
-    floors = []
-    for partition in evidence.partitions():
-        paired = evidence.floor(partition, evidence.plan.blocks)
-        if paired:
-            floors.append(Floor(partition, SpeedUp.of(paired), math.expm1(paired.half_width(0.05))))
-    return floors
+    found = [evidence.floor(partition, evidence.plan.blocks) for partition in evidence.partitions()]
+    return [floor for floor in found if floor]

@@ -54,7 +54,10 @@ def _run(run: RunReport) -> dict[str, Any]:
         "blocks": plan.blocks,
         "trials": len(run.run.trials),
         "cells": [_cell(cell) for cell in run.cells],
-        "noise_floors": [asdict(floor) | {"differs": floor.differs} for floor in run.floors],
+        "noise_floors": [
+            {"partition": f.partition, "again": asdict(f.again), "floor": f.share, "differs": f.differs}
+            for f in run.floors
+        ],
         "infeasible": [item.model_dump() for item in plan.infeasible],
         "set_aside": [asdict(item) for item in run.set_aside],
     }

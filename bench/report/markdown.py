@@ -73,7 +73,8 @@ def _rows(group: Group, counted: bool) -> Iterable[tuple[str, ...]]:
             verdict = line.verdict
             against = f"{line.baseline} (same runtime)" if verdict.role == "same_runtime" else line.baseline
             word = words.word(verdict.verdict) + (" (fragile)" if verdict.fragile else "")
-            cells = (word, line.treatment, against, line.place, line.speed, line.quality, line.reason)
+            place = f"{line.place} ({line.run})" if line.run else line.place
+            cells = (word, line.treatment, against, place, line.speed, line.quality, line.reason)
             yield group.entry.name, *cells
 
 
@@ -87,7 +88,7 @@ def _run(run: RunReport) -> list[str]:
             (
                 floor.partition,
                 numbers.ratio(floor.again),
-                f"± {100 * floor.half_width:.1f} %",
+                f"± {100 * floor.share:.1f} %",
                 "! differs from itself" if floor.differs else "",
             )
             for floor in run.floors

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bench import clock
+from bench.printable import printable
 from bench.records import Plan, PlannedTrial, TrialRecord
 
 
@@ -82,7 +83,7 @@ class ProgressView:
             self._line(text)
 
     def _line(self, text: str) -> None:
-        self._console.print(escape(text), soft_wrap=True)
+        self._console.print(escape(printable(text)), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
@@ -97,4 +98,4 @@ def duration(seconds: float) -> str:
 
 def say(text: str) -> None:
     """One line for people, on standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 from bench.judge.ledger import Entry
 from bench.judge.reasons import band
 from bench.judge.verdicts import Verdict
 from bench.report import words
-from bench.report.console import result_console
+from bench.report.console import escape, result_console
 
 
 def print_ledger(entries: Sequence[Entry]) -> None:

@@ -63,13 +63,13 @@ def _claims(options: Sequence[str], config_dirs: Sequence[str]) -> Mapping[str, 
 def _real(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
     """Those that were measured; a rehearsal alone is an error, among others it is set aside."""
     real = [run for run in runs if not run.rehearsal]
-    for run in runs:
-        if run.rehearsal:
-            say(f"set aside: {run.name} is a rehearsal: no verdict is drawn from one")
     if runs and not real:
         raise InputError(
             "this is a rehearsal, and no verdict is ever drawn from one",
             where=str(runs[0].folder),
             hint="measure on the real device: the same command without gpu=rehearsal/...",
         )
+    for run in runs:
+        if run.rehearsal:
+            say(f"set aside: {run.name} is a rehearsal: no verdict is drawn from one")
     return real

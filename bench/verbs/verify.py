@@ -28,8 +28,9 @@ def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gat
 
 
 def _exit_code(entries: Sequence[Entry]) -> int:
-    """1 when a claim is refuted anywhere on the hardware that it speaks of, 4 when one is not decided there, else 0."""
+    """1 when a claim fails anywhere on the hardware that it speaks of, 4 when something is open or a claim has no
+    evidence there, else 0."""
     if any(entry.verdict in ("refuted", "mixed") for entry in entries):
         return REFUTED
-    undecided = any(entry.verdict in ("inconclusive", "invalid", "not_testable") for entry in entries)
+    undecided = any(entry.open or entry.verdict == "not_testable" for entry in entries)
     return NOT_ENOUGH_EVIDENCE if undecided else 0
