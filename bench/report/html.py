@@ -35,7 +35,7 @@ def render(report: Report) -> str:
             summary=summary.summary(report),
             groups=verdict_table.groups(report.entries),
             untested=verdict_table.untested(report.entries),
-            forests=forest.forests(report.entries, verdict_table.one_subject(report.entries)),
+            forests=forest.forests(report.entries),
             runs=[_run(run, number, len(report.runs)) for number, run in enumerate(report.runs, start=1)],
             percent_of=lambda share: f"{100 * share:.1f} %",
         )

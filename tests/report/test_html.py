@@ -234,6 +234,8 @@ def test_two_runs_keep_their_trials_apart(tmp_path: Path) -> None:
     assert len(page.ids()) == len(set(page.ids()))
     prefixes = [e.attributes["data-prefix"] for e in page.all("section") if "data-prefix" in e.attributes]
     assert prefixes == ["trial-1-", "trial-2-"]
+    told = {element.text for element in page.all("small") if element.attributes.get("class") == "run-of"}
+    assert told == {"one", "two"}
 
 
 def test_nothing_measured_at_all(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.judge.ledger import Entry
 from bench.judge.verdicts import Verdict
 from bench.report import words
-from bench.report.sections.verdicts import claimed
+from bench.report.sections.verdicts import claimed, one_subject, several_runs
 from bench.report.svg import Scale, line_chart, mark, percent, tag, tick_text
 
 HEIGHT = 24
@@ -41,23 +41,24 @@ class Forest:
     lines: Sequence[Line]
 
 
-def forests(entries: Sequence[Entry], one_subject: bool) -> list[Forest]:
-    """One for each claim that a speed was measured for. With `one_subject`, workload and scenario go without saying."""
+def forests(entries: Sequence[Entry]) -> list[Forest]:
+    """One for each claim that a speed was measured for."""
+    alone, several = one_subject(entries), several_runs(entries)
     found = []
     for entry in entries:
         verdicts = [verdict for verdict in entry.verdicts if verdict.speedup]
         if verdicts:
-            found.append(_forest(entry, verdicts, one_subject))
+            found.append(_forest(entry, verdicts, alone, several))
     return found
 
 
-def _forest(entry: Entry, verdicts: Sequence[Verdict], one_subject: bool) -> Forest:
+def _forest(entry: Entry, verdicts: Sequence[Verdict], alone: bool, several: bool) -> Forest:
     scale = _scale(entry, verdicts)
     lines = [
         Line(
             verdict,
             name=" ".join(part for part in (verdict.optimization, verdict.partition) if part),
-            place=_place(verdict, one_subject),
+            place=_place(verdict, alone, several),
             speed=words.speed(verdict),
             plot=_plot(entry, verdict, scale),
         )
@@ -66,9 +67,9 @@ def _forest(entry: Entry, verdicts: Sequence[Verdict], one_subject: bool) -> For
     return Forest(entry, claimed(entry), _axis(entry, scale), lines)
 
 
-def _place(verdict: Verdict, one_subject: bool) -> str:
+def _place(verdict: Verdict, alone: bool, several: bool) -> str:
     against = f"vs {verdict.baseline}" if verdict.baseline else ""
-    parts = [against, "" if one_subject else verdict.workload, "" if one_subject else verdict.scenario]
+    parts = [against, *(() if alone else (verdict.workload, verdict.scenario)), verdict.run if several else ""]
     return ", ".join(part for part in parts if part)
 
 

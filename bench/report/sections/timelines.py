@@ -57,6 +57,8 @@ def _shown(trial: TrialRecord, timeline: Timeline, printed: bool) -> Shown:
     gate = trial.gate
     reasons = gate.reasons if gate and gate.reasons else (trial.reason,) if trial.reason else ()
     window = timeline.window_s
+    times_s = [time_s for points in timeline.series.values() for time_s, _ in points]
+    x = Scale.over([*times_s, *(window or ())], 0, WIDTH, margin=0.0)  # one for all: what happened together stands so
     return Shown(
         trial,
         STATUS[trial.status],
@@ -64,16 +66,15 @@ def _shown(trial: TrialRecord, timeline: Timeline, printed: bool) -> Shown:
         reasons,
         [(str(name).replace("_", " "), _plain(value)) for name, value in (gate.checks if gate else {}).items()],
         f"window from {window[0]:.2f} to {window[1]:.2f} s" if window else "window unknown",
-        [_series(name, points, window) for name, points in timeline.series.items() if points],
+        [_series(name, points, window, x) for name, points in timeline.series.items() if points],
     )
 
 
-def _series(name: str, points: Points, window: tuple[float, float] | None) -> Series:
+def _series(name: str, points: Points, window: tuple[float, float] | None, x: Scale) -> Series:
     scaled, unit = (1e-6, "MB") if name.endswith("_bytes") else (1.0, "")
     thin = [(time_s, value * scaled) for time_s, value in thinned(points)]
     values = [value for _, value in thin]
-    x = Scale.over([points[0][0], points[-1][0], *(window or ())], 0, WIDTH, margin=0.0)
-    y = Scale.over([0.0, *values] if min(values) >= 0 else values, HEIGHT - 2, 2)
+    y = Scale.over([0.0, *values, *([] if any(values) else [1.0])], HEIGHT - 2, 2)
     parts = []
     if window:
         start, end = x(window[0]), x(window[1])

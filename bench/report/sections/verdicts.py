@@ -19,6 +19,7 @@ class Line:
     treatment: str
     baseline: str
     place: str
+    run: str
     speed: str
     judged: str
     quality: str
@@ -63,11 +64,16 @@ def one_subject(entries: Sequence[Entry]) -> bool:
     return len({(v.workload, v.scenario) for entry in entries for v in entry.verdicts if v.workload}) == 1
 
 
+def several_runs(entries: Sequence[Entry]) -> bool:
+    """Whether rows have to say which run they are from."""
+    return len({v.run for entry in entries for v in entry.verdicts if v.evidence == "measured"}) > 1
+
+
 def groups(entries: Sequence[Entry]) -> list[Group]:
     """Claims with evidence, those that count first."""
-    alone = one_subject(entries)
+    alone, several = one_subject(entries), several_runs(entries)
     known = [entry for entry in entries if not _is_untested(entry)]
-    return [_group(entry, alone) for entry in sorted(known, key=lambda entry: entry.verdict == "not_testable")]
+    return [_group(entry, alone, several) for entry in sorted(known, key=lambda entry: entry.verdict == "not_testable")]
 
 
 def untested(entries: Sequence[Entry]) -> list[Untested]:
@@ -97,10 +103,10 @@ def _is_untested(entry: Entry) -> bool:
     return all(verdict.evidence == "none" and verdict.run is None for verdict in entry.verdicts)
 
 
-def _group(entry: Entry, alone: bool) -> Group:
+def _group(entry: Entry, alone: bool, several: bool) -> Group:
     parts = []
     for counted in (True, False):
-        lines = [_line(verdict, alone) for verdict in entry.verdicts if verdict.counted == counted]
+        lines = [_line(verdict, alone, several) for verdict in entry.verdicts if verdict.counted == counted]
         if lines:
             devices = dict.fromkeys(line.verdict.device for line in lines if line.verdict.device)
             parts.append(Part(words.heading(entry, counted), counted, "; ".join(devices), lines))
@@ -108,7 +114,7 @@ def _group(entry: Entry, alone: bool) -> Group:
     return Group(entry, claimed(entry), source(entry), "" if entry.summary in told else entry.summary, parts)
 
 
-def _line(verdict: Verdict, alone: bool) -> Line:
+def _line(verdict: Verdict, alone: bool, several: bool) -> Line:
     speedup, judged = verdict.speedup, verdict.judged
     place = (verdict.partition, None if alone else verdict.workload, None if alone else verdict.scenario)
     return Line(
@@ -116,6 +122,7 @@ def _line(verdict: Verdict, alone: bool) -> Line:
         treatment=verdict.optimization or "",
         baseline=verdict.baseline or "",
         place=", ".join(part for part in place if part),
+        run=verdict.run or "" if several else "",
         speed=words.speed(verdict),
         judged=words.judged(judged),
         quality=words.quality(verdict).replace(" %", "\u00a0%").replace("≤ ", "≤\u00a0"),
