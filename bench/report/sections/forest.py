@@ -69,7 +69,11 @@ def _forest(entry: Entry, verdicts: Sequence[Verdict], alone: bool, several: boo
 
 def _place(verdict: Verdict, alone: bool, several: bool) -> str:
     against = f"vs {verdict.baseline}" if verdict.baseline else ""
-    parts = [against, *(() if alone else (verdict.workload, verdict.scenario)), verdict.run if several else ""]
+    parts = [
+        against,
+        *(() if alone else (verdict.workload, verdict.scenario)),
+        verdict.run if several and verdict.evidence == "measured" else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 

@@ -122,7 +122,7 @@ def _line(verdict: Verdict, alone: bool, several: bool) -> Line:
         treatment=verdict.optimization or "",
         baseline=verdict.baseline or "",
         place=", ".join(part for part in place if part),
-        run=verdict.run or "" if several else "",
+        run=verdict.run or "" if several and verdict.evidence == "measured" else "",
         speed=words.speed(verdict),
         judged=words.judged(judged),
         quality=words.quality(verdict).replace(" %", "\u00a0%").replace("≤ ", "≤\u00a0"),
