@@ -73,13 +73,13 @@ def _run_report(run: StoredRun) -> RunReport:
         for row in rows(run.plan, run.trials)
     ]
     timelines = {}
-    for trial in sorted(run.trials, key=lambda trial: trial.status == "ok")[:TIMELINES]:
-        if trial.status != "failed":  # a failed trial has no telemetry
-            found = timeline(run, trial)
-            if isinstance(found, SetAside):
-                aside.append(found)
-            else:
-                timelines[trial.id] = found
+    watched = [trial for trial in run.trials if trial.status != "failed"]  # a failed trial has no telemetry
+    for trial in sorted(watched, key=lambda trial: trial.status == "ok")[:TIMELINES]:
+        found = timeline(run, trial)
+        if isinstance(found, SetAside):
+            aside.append(found)
+        else:
+            timelines[trial.id] = found
     return RunReport(run, cells, _floors(evidence), timelines, aside)
 
 

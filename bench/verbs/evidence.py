@@ -42,7 +42,7 @@ def read_asked(arguments: Sequence[str], config_dirs: Sequence[str]) -> Asked:
     for run in runs:
         for item in run.set_aside:
             say(f"set aside: {run.name}, {item.where}: {item.why}")
-    return Asked(claims, _real(runs), {str(path): read_published(path) for path in files})
+    return Asked(claims, _real(runs), {path.name: read_published(path) for path in files})
 
 
 def _is_option(text: str) -> bool:

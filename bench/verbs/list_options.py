@@ -22,8 +22,9 @@ def run(config_dirs: Sequence[str], as_json: bool) -> int:
         return 0
     for group, names in found.items():
         sys.stdout.write(f"{group}\n")
+        width = max(map(len, names), default=0) + 2
         for name in names:
-            sys.stdout.write(f"  {name:20} {_sentence((*folders, CONFIGS), group, name)}".rstrip() + "\n")
+            sys.stdout.write(f"  {name:{width}}{_sentence((*folders, CONFIGS), group, name)}".rstrip() + "\n")
     return 0
 
 
