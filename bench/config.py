@@ -20,6 +20,7 @@ from bench.composition import GROUPS, Composed, compose_all, user_folders
 from bench.devices import select
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
+from bench.records import strictest_level
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
 ROOT_KEYS = {*GROUPS, "baseline", "only", "seed", "results_dir", "cache_dir"}
@@ -153,6 +154,7 @@ def _protocol(node: Any) -> contract.Protocol:
     for name, value in dataclasses.asdict(protocol).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name} is {value}", where=f"protocol.{name}", hint="it must be a finite number")
+    most = strictest_level((protocol.blocks, *protocol.later_looks))
     checks = (
         ("blocks", 1 <= protocol.blocks <= 10_000, "at least 1, and at most 10000"),
         ("min_requests", protocol.min_requests >= 1, "at least 1"),
@@ -163,7 +165,7 @@ def _protocol(node: Any) -> contract.Protocol:
         ("trial_limit_s", protocol.trial_limit_s > protocol.window_s, "more than window_s"),
         ("build_limit_s", protocol.build_limit_s > 0, "more than 0"),
         ("later_looks", _rising(protocol), f"rising, above blocks ({protocol.blocks}), and at most 10000"),
-        ("look_level", _strict(protocol), f"null, or above 0 and at most {_strictest(protocol):.3g} for so many looks"),
+        ("look_level", _strict(protocol), f"null, or above 0 and at most {most:.3g} for such looks"),
     )
     for name, holds, words in checks:
         if not holds:
@@ -181,13 +183,7 @@ def _rising(protocol: contract.Protocol) -> bool:
 
 
 def _strict(protocol: contract.Protocol) -> bool:
-    return protocol.look_level is None or 0 < protocol.look_level <= _strictest(protocol)
-
-
-def _strictest(protocol: contract.Protocol) -> float:
-    """The most that each look may err, so that all together err in at most 5 %: simulated for three looks at doubling
-    totals (docs/method.md), on the safe side for more."""
-    return min(0.05, 0.06 / (1 + len(protocol.later_looks)))
+    return protocol.look_level is None or 0 < protocol.look_level <= strictest_level(protocol.looks)
 
 
 def _only(node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

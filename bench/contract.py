@@ -370,7 +370,7 @@ class Protocol:
 
     look_level: two-sided level at which verdicts are drawn at each look; None: this protocol draws none.
     later_looks: totals of blocks at which verdicts that are still open are looked at again, e.g. [20, 40]. The first
-        look is at `blocks`. Looking often needs a stricter level: `look_level` x looks may be at most 0.06.
+        look is at `blocks`. Looking often needs a stricter level (`records.strictest_level`).
     noise_floor: measure the baseline a second time in every block, under another name.
     """
 

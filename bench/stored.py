@@ -6,7 +6,7 @@ What cannot be is set aside with its place and the reason, and the rest is used.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pydantic
 
-from bench.errors import InputError
+from bench.claims import Claim, read_claims
+from bench.errors import ConfigError, InputError
 from bench.records import Plan, PlannedTrial, TrialRecord
 
 PLAN = "plan.json"
@@ -67,11 +68,20 @@ class StoredRun:
         return self.folder.name
 
     @property
+    def claims(self) -> Mapping[str, Claim]:
+        """The claims that it was planned to speak to, as far as run.json can be read."""
+        config = self.description.get("config")
+        try:
+            return read_claims(config.get("claims")) if isinstance(config, dict) else {}
+        except ConfigError:
+            return {}
+
+    @property
     def rehearsal(self) -> bool:
         return self.plan.rehearsal or any(trial.rehearsal for trial in self.trials)
 
 
-def find_runs(paths: list[Path]) -> list[Path]:
+def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Run folders, from run folders and from folders that hold them. Raises InputError for one that has none."""
     found: list[Path] = []
     for path in paths:

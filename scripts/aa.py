@@ -17,30 +17,37 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from scipy.special import bdtr
+
 from bench.judge.evidence import RunEvidence
 from bench.judge.noise import Floor
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import ratio
 from bench.stored import read_run
 
-ALLOWED = 3
-"""Of 20 experiments: more than that happen by chance in 1.6 % of cases."""
+UNLIKELY = 0.02
+"""So many significant experiments or more, by chance alone, are not believed: 4 of 20 happen in 1.6 % of cases."""
 
 
 def main() -> int:
     arguments, options = _arguments()
     found: dict[str, list[Floor]] = {}
     for number in range(1, arguments.experiments + 1):
-        for floor in _experiment(arguments.results / f"{number:02d}", options):
+        floors = _experiment(arguments.results / f"{number:02d}", options)
+        for floor in floors:
             found.setdefault(floor.partition, []).append(floor)
             print(f"{number:3d}  {floor.partition:16} {_interval(floor)}", flush=True)
+        if not floors:
+            print(f"{number:3d}  spoiled: fewer than two blocks are valid; delete its folder to repeat it", flush=True)
+    if not found:
+        sys.exit("no experiment has two valid blocks with a second baseline: is protocol.noise_floor on?")
     most = 0
-    for partition, floors in found.items():
-        significant = sum(floor.differs for floor in floors)
-        half_width = ratio(median(floor.paired.half_width(LEVEL) for floor in floors)) - 1
-        print(f"{partition}: {significant} of {len(floors)} significant, noise floor {half_width:.2%}")
+    for partition, measured in found.items():
+        significant = sum(floor.differs for floor in measured)
+        half_width = ratio(median(floor.paired.half_width(LEVEL) for floor in measured)) - 1
+        print(f"{partition}: {significant} of {len(measured)} significant, noise floor {half_width:.2%}")
         most = max(most, significant)
-    return int(most > ALLOWED * max(1.0, arguments.experiments / 20))
+    return int(bdtr(most - 1, arguments.experiments, LEVEL) > 1 - UNLIKELY)
 
 
 def _experiment(folder: Path, options: list[str]) -> list[Floor]:
@@ -52,7 +59,9 @@ def _experiment(folder: Path, options: list[str]) -> list[Floor]:
     if not plans:
         chosen = any(option.startswith("optimizations=") for option in options)
         own = ["protocol.later_looks=[]", f"results_dir={folder}", *([] if chosen else ["optimizations=[fp32]"])]
-        subprocess.run([sys.executable, "-m", "bench", "run", *options, *own], check=True, capture_output=True)
+        done = subprocess.run([sys.executable, "-m", "bench", "run", *options, *own], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
         plans = sorted(folder.glob("*/plan.json"))
     evidence = RunEvidence(read_run(plans[0].parent))
     floors = [evidence.floor(name, evidence.plan.blocks) for name in evidence.partitions()]

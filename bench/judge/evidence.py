@@ -70,6 +70,11 @@ class Pairs:
         blocks = len(self.differences) + len(self.lost)
         return len(self.lost) / blocks if blocks else 0.0
 
+    @property
+    def last_block(self) -> int:
+        """Of those planned for both; contrasts that are closed stop before others. 0 without any."""
+        return max((*self.differences, *self.lost), default=0)
+
     @cached_property
     def paired(self) -> Paired | None:
         return Paired.of(list(self.differences.values())) if self.differences else None
@@ -85,15 +90,13 @@ class RunEvidence:
         self._planned: dict[Cell, dict[int, PlannedTrial]] = {}
         for planned in run.plan.trials:
             self._planned.setdefault((planned.partition, planned.optimization), {})[planned.block] = planned
+        self.whole_blocks = self._whole_blocks()
 
     def complete_looks(self) -> list[int]:
-        """The looks whose planned trials are all finished, in order; none without a level to judge at."""
+        """The looks that the run has reached, in order; none without a level to judge at."""
         if self.plan.look_level is None:
             return []
-        finished = {trial.id for trial in self.run.trials}
-        open_blocks = [trial.block for trial in self.plan.trials if trial.id not in finished]
-        whole = min(open_blocks) - 1 if open_blocks else self.plan.blocks
-        return [look for look in self.plan.looks if look <= whole]
+        return [look for look in self.plan.looks if look <= self.whole_blocks]
 
     def contrasts(self, claims: Mapping[str, Claim]) -> list[Contrast]:
         """Every treatment of every claim against its baselines, as far as both were planned."""
@@ -104,21 +107,26 @@ class RunEvidence:
         return [item for name, claim in claims.items() if claim.measurable for item in self._unheld(name, claim)]
 
     def pairs(self, contrast: Contrast, blocks: int) -> Pairs:
-        """Up to and with block number `blocks`."""
+        """Up to and with block number `blocks`. A block that the run has not finished yet is not lost."""
         found = differences(self._cells, contrast.treatment, contrast.baseline)
         planned = self._planned[contrast.treatment].keys() & self._planned[contrast.baseline]
+        over = min(blocks, self.whole_blocks)
         lost = {
-            block: self._reason(contrast, block) for block in sorted(planned) if block <= blocks and block not in found
+            block: self._reason(contrast, block) for block in sorted(planned) if block <= over and block not in found
         }
         return Pairs({block: value for block, value in found.items() if block <= blocks}, lost)
 
-    def loss(self, contrast: Contrast) -> Loss | None:
-        """Quality loss of the treatment. It is counted against the baseline of the run: where a claim names another
-        optimization as its baseline, nothing is known about the loss against that."""
+    def paired(self, cell: Cell, reference: Cell) -> Paired | None:
+        """Any cell against any other, over all blocks in which both are valid."""
+        found = differences(self._cells, cell, reference)
+        return Paired.of(list(found.values())) if found else None
+
+    def loss(self, contrast: Contrast, claim: Claim) -> Loss | None:
+        """Quality loss of the treatment. It is counted against the baseline of the run; where that is neither the
+        claim's nor the contrast's, nothing is known."""
         trials = self._cells.get(contrast.treatment, {}).values()
         quality = next((trial.quality for trial in trials if trial.quality), None)
-        named = contrast.baseline[1] if contrast.role == "claimed" and contrast.claims_optimization else None
-        return loss_of(quality) if quality and named in (None, quality.baseline) else None
+        return loss_of(quality) if quality and quality.baseline in (claim.baseline, contrast.baseline[1]) else None
 
     def floor(self, partition: str, blocks: int) -> Floor | None:
         """The noise floor of a partition, up to block `blocks`; None where fewer than two blocks measured it."""
@@ -143,6 +151,14 @@ class RunEvidence:
 
     # --- inside ---
 
+    def _whole_blocks(self) -> int:
+        """Blocks that are over. Trials are measured in their order, so one that is missing before the last that is
+        finished was lost (its line cannot be read, say), and one after it is still to come."""
+        finished = {trial.id for trial in self.run.trials}
+        reached = max((number for number, t in enumerate(self.plan.trials) if t.id in finished), default=-1)
+        to_come = self.plan.trials[reached + 1 :]
+        return to_come[0].block - 1 if to_come else self.plan.blocks
+
     def _of(self, name: str, claim: Claim) -> Iterator[Contrast]:
         for cell in sorted(self._planned):
             partition, optimization = cell
@@ -161,6 +177,8 @@ class RunEvidence:
 
     def _unheld(self, name: str, claim: Claim) -> Iterator[Unheld]:
         for item in self.plan.infeasible:
+            if item.telemetry:
+                continue
             treated = item.partition if claim.contrast == "partition" else item.optimization
             if treated != ALL and claim.treats(treated):
                 partition = None if item.partition == ALL else item.partition
@@ -171,14 +189,20 @@ class RunEvidence:
             reference = (claim.baseline, cell[1]) if claim.contrast == "partition" else (cell[0], claim.baseline)
             is_treatment = claim.treats(treated) and treated != claim.baseline and cell[1] != self.plan.again
             if is_treatment and reference not in self._planned:
-                reason = f"the claimed baseline {claim.baseline} was not measured beside it"
-                yield Unheld(name, *cell, claim.baseline, reason)
+                yield Unheld(name, *cell, claim.baseline, self._no_baseline(claim.baseline))
+
+    def _no_baseline(self, name: str) -> str:
+        for item in self.plan.infeasible:
+            if name in (item.partition, item.optimization):
+                return f"the claimed baseline {name} is infeasible: {item.reason}"
+        return f"the claimed baseline {name} was not measured beside it"
 
     def _reason(self, contrast: Contrast, block: int) -> str:
         for cell in (contrast.treatment, contrast.baseline):
             trial = self._cells.get(cell, {}).get(block)
+            name = " on ".join(reversed(cell)) if contrast.treatment[0] != contrast.baseline[0] else cell[1]
             if trial is None:
-                return f"{cell[1]}: not measured"
+                return f"{name}: its line is missing or cannot be read"
             if trial.status != "ok":
-                return f"{cell[1]}: {trial.reason or trial.status}"
+                return f"{name}: {trial.reason or trial.status}"
         return "no throughput"

@@ -8,25 +8,46 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.claims import Claim
+from bench.judge.decisions import DECIDED, Word
 from bench.judge.evidence import RunEvidence, Unheld
 from bench.judge.published import Published, judge_published
-from bench.judge.verdicts import DECIDED, Verdict, Word, judge_run
+from bench.judge.verdicts import Verdict, judge_run
 from bench.stored import StoredRun
 
 
 @dataclass(frozen=True)
+class RollUp:
+    """What the verdicts on one claim come to: `mixed` where it holds in some places and fails in others. `holds`,
+    `fails` and `open` name the places. Measured verdicts on the claimed baseline decide it where there are any."""
+
+    verdict: str
+    summary: str
+    holds: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> str:
+        """The lists in a line: "holds: a; b. Fails: c." """
+        lists = (("holds", self.holds), ("fails", self.fails), ("open", self.open))
+        return ". ".join(f"{name}: {'; '.join(places)}" for name, places in lists if places)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A claim and its verdicts. `verdict` speaks for the hardware that the claim is about: `mixed` where it holds in
-    some places and not in others. `holds`, `fails` and `open` name those places."""
+    """A claim and its verdicts. `own` is what those on the hardware that it speaks of come to; `beside` those on other
+    hardware, which never count for it; None where there are none."""
 
     name: str
     claim: Claim
-    verdict: str
-    summary: str
+    own: RollUp
+    beside: RollUp | None
     verdicts: tuple[Verdict, ...]
-    holds: tuple[str, ...]
-    fails: tuple[str, ...]
-    open: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Of the whole claim."""
+        return self.own.verdict
 
 
 def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Mapping[str, Published]) -> list[Entry]:
@@ -34,8 +55,11 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
     rows: dict[str, list[Verdict]] = {name: [] for name in claims}
     for run in runs:
         evidence = RunEvidence(run)
-        for verdict in judge_run(evidence, claims):
-            rows[verdict.claim].append(verdict)
+        # The claims that the run was planned with are judged as well: whoever reads it later must not make the family
+        # of verdicts smaller by asking for fewer of them.
+        for verdict in judge_run(evidence, {**run.claims, **claims}):
+            if verdict.claim in rows:
+                rows[verdict.claim].append(verdict)
         for unheld in evidence.unheld(claims):
             rows[unheld.claim].append(_unheld(evidence, claims[unheld.claim], unheld))
     for name, source in published.items():
@@ -46,9 +70,10 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
 
 def place(verdict: Verdict) -> str:
     """Where a verdict holds, in words."""
-    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario)
+    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, verdict.device)
     against = f" against {verdict.baseline}" if verdict.role == "same_runtime" else ""
-    return ", ".join(part for part in parts if part) + against
+    printed = " (as printed)" if verdict.evidence == "published" else ""
+    return ", ".join(part for part in parts if part) + against + printed
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
@@ -58,38 +83,45 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
 
 def _entry(name: str, claim: Claim, found: list[Verdict]) -> Entry:
     counted = [verdict for verdict in found if verdict.counted]
+    beside = [verdict for verdict in found if not verdict.counted]
     if claim.settled:
         counted.insert(0, _settled(name, claim))
-    elif not counted:
-        counted = [_nothing(name, claim)]
-    own = [verdict for verdict in counted if verdict.role != "same_runtime"]
-    word, summary = _roll_up(claim, own)
-    return Entry(
-        name,
-        claim,
-        word,
-        summary,
-        (*counted, *(verdict for verdict in found if not verdict.counted)),
-        holds=tuple(place(v) for v in own if v.verdict in ("confirmed", "exceeded")),
-        fails=tuple(place(v) for v in own if v.verdict == "refuted"),
-        open=tuple(place(v) for v in own if v.verdict in ("inconclusive", "invalid")),
+        own = RollUp(claim.settled.verdict, claim.settled.reason)
+    else:
+        counted = counted or [_nothing(name, claim)]
+        own = _roll_up(counted)
+    return Entry(name, claim, own, _roll_up(beside) if beside else None, (*counted, *beside))
+
+
+def _roll_up(verdicts: Sequence[Verdict]) -> RollUp:
+    chosen = _decisive(verdicts)
+    counts = Counter(verdict.verdict for verdict in chosen)
+    tried = sum(counts.values()) - counts["not_testable"]
+    if not tried:
+        return RollUp("not_testable", next(verdict.reason for verdict in verdicts))
+    decided: set[str] = {word for word in DECIDED if counts[word]}
+    words = [f"{count} {word}" for word, count in counts.most_common() if word != "not_testable"]
+    if len(decided) == 1:
+        verdict = decided.pop()
+    elif decided:
+        verdict = "mixed" if "refuted" in decided else "confirmed"  # confirmed here, exceeded there
+    else:
+        verdict = "inconclusive" if counts["inconclusive"] else "invalid"
+    return RollUp(
+        verdict,
+        f"{', '.join(words)} of {tried}",
+        holds=tuple(place(v) for v in chosen if v.verdict in ("confirmed", "exceeded")),
+        fails=tuple(place(v) for v in chosen if v.verdict == "refuted"),
+        open=tuple(place(v) for v in chosen if v.verdict in ("inconclusive", "invalid")),
     )
 
 
-def _roll_up(claim: Claim, own: Sequence[Verdict]) -> tuple[str, str]:
-    """The word for a whole claim, and where it holds and where not, counted."""
-    counts = Counter(verdict.verdict for verdict in own)
-    decided: set[str] = {word for word in DECIDED if counts[word]}
-    tried = sum(counts.values()) - counts["not_testable"]
-    if not tried:
-        return "not_testable", next((verdict.reason for verdict in own), claim.needs)
-    parts = [f"{count} {word.replace('_', ' ')}" for word, count in counts.most_common()]
-    summary = f"{', '.join(parts)} of {len(own)} tried here"
-    if len(decided) == 1:
-        return decided.pop(), summary
-    if decided:
-        return ("mixed" if "refuted" in decided else "confirmed"), summary  # confirmed here, exceeded there
-    return "inconclusive" if counts["inconclusive"] else "invalid", summary
+def _decisive(verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    """Measured ones before printed ones, and those on the claimed baseline before those within one runtime: an ONNX
+    model has no torch baseline, so there the runtime's own is all there is."""
+    measured = [verdict for verdict in verdicts if verdict.evidence == "measured"]
+    claimed = [verdict for verdict in measured if verdict.role == "claimed"]
+    return claimed or measured or verdicts
 
 
 def _settled(name: str, claim: Claim) -> Verdict:

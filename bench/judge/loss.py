@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.special import bdtr, betaincinv, ndtr
+from scipy.special import bdtr, betaincinv, ndtr, ndtri
 
 from bench.records import Quality
 
@@ -21,19 +21,20 @@ MOST_ITEMS = 2**53
 FEWEST_ITEMS = 3000
 """Labelled items below which a bound of some per cent is not trusted to keep its level."""
 ONE_SIDED = 0.05
-NORMAL_95 = 1.6448536269514722
+NORMAL = float(ndtri(1 - ONE_SIDED))
 
 
 @dataclass(frozen=True)
 class Loss:
-    """`loss` and `upper` are shares (0.01: one percentage point); `upper` is the one-sided 95 % bound.
+    """`loss` and `upper` are shares (0.01: one percentage point); `upper` is the one-sided 95 % bound, None where a
+    published figure has none.
 
     `changed` answers where the metric is agreement; `lost` and `gained` where it is accuracy."""
 
     metric: str
     items: int
     loss: float
-    upper: float
+    upper: float | None
     changed: int = 0
     error: float = 0.0
 
@@ -67,9 +68,9 @@ def loss_of(quality: Quality | None) -> Loss | None:
             return None
         n, b, c = items + 2, lost + 1, gained + 1
         error = math.sqrt(b + c - (b - c) ** 2 / n) / n
-        return Loss("accuracy", items, (lost - gained) / items, (b - c) / n + NORMAL_95 * error, error=error)
+        return Loss("accuracy", items, (lost - gained) / items, (b - c) / n + NORMAL * error, error=error)
     if quality.metric == "agreement" and quality.top1_agreement is not None:
-        changed = round((1 - quality.top1_agreement) * items)
+        changed = math.ceil((1 - quality.top1_agreement) * items - 1e-6)
         upper = 1.0 if changed >= items else float(betaincinv(changed + 1, items - changed, 1 - ONE_SIDED))
         return Loss("agreement", items, changed / items, upper, changed=changed)
     return None

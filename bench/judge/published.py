@@ -18,9 +18,10 @@ import yaml
 from bench.claims import Claim
 from bench.errors import InputError
 from bench.judge import reasons
+from bench.judge.decisions import Word
 from bench.judge.loss import Loss
 from bench.judge.speedup import SpeedUp
-from bench.judge.verdicts import Verdict, Word
+from bench.judge.verdicts import Verdict
 from bench.records import StrictRecord
 
 Positive = Annotated[float, pydantic.Field(ge=1e-12, le=1e15, allow_inf_nan=False)]
@@ -69,6 +70,8 @@ class Published(StrictRecord):
         for cell, count in cells.items():
             if count > 1:
                 raise ValueError(f"{count} figures of the same cell: {', '.join(part for part in cell if part)}")
+        if any(f.latency_ms for f in self.figures) and any(f.throughput_per_s for f in self.figures):
+            raise ValueError("some figures are latencies and some throughputs, which cannot be compared: use two files")
         return self
 
 
@@ -143,7 +146,7 @@ def _loss(published: Published, figure: Figure, reference: Figure) -> Loss | Non
     if figure.accuracy_percent is None or reference.accuracy_percent is None:
         return None
     loss = (reference.accuracy_percent - figure.accuracy_percent) / 100
-    return Loss("accuracy", published.items or 0, loss, loss)
+    return Loss("accuracy", published.items or 0, loss, upper=None)
 
 
 def _as_printed(claim: Claim, ratio: float | None, loss: Loss | None) -> tuple[Word, str]:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bench.claims import Claim
+from bench.judge.decisions import Judged
 from bench.judge.loss import FEWEST_ITEMS, Loss
 from bench.judge.speedup import SpeedUp
 from bench.judge.statistics import MOST_PAIRS, ratio
 from bench.records import Plan
-
-if TYPE_CHECKING:
-    from bench.judge.verdicts import Judged
 
 
 def band(claim: Claim) -> str:
@@ -28,7 +25,7 @@ def band(claim: Claim) -> str:
 
 def decided(word: str, claim: Claim, speedup: SpeedUp | None, loss: Loss | None) -> str:
     """What carries a verdict that stands."""
-    said = f"{_ratio(speedup)} against the claimed {band(claim)}"
+    said = f"{speedup or 'no speed measured'} against the claimed {band(claim)}"
     if claim.quality_loss_below is None:
         return said
     if loss is None:
@@ -46,7 +43,7 @@ def undecided(
     if speedup is None or speedup.low is None or judged is None:
         return "fewer than two blocks in which both are valid"
     if more_blocks is None:  # the speed is clear
-        return f"{_ratio(speedup)} against the claimed {band(claim)}, but {_unsettled(claim, loss)}"
+        return f"{speedup} against the claimed {band(claim)}, but {_unsettled(claim, loss)}"
     low, high = claim.band
     crossed = " and ".join(f"{bound:g}x" for bound in (low, high) if judged.low <= bound <= judged.high)
     needs = "more than anybody measures" if more_blocks >= MOST_PAIRS - speedup.pairs else f"about {more_blocks} more"
@@ -68,7 +65,7 @@ def _unsettled(claim: Claim, loss: Loss | None) -> str:
     if loss.items < FEWEST_ITEMS:
         return f"{loss.items} items cannot show a loss below {points(margin)}: {FEWEST_ITEMS} are needed"
     return (
-        f"the loss of {points(loss.loss)} (at most {points(loss.upper)} at 95 %) is not settled against "
+        f"the {quality(loss)} at 95 % is not settled against "
         f"{points(margin)} at the stricter level that many verdicts need"
     )
 
@@ -90,16 +87,19 @@ def below_floor(width: float, floor: float) -> str:
 
 def no_look(plan: Plan, blocks: int) -> str:
     """Why a run has no verdicts at all."""
-    if not plan.looks:
-        return f"the protocol {plan.protocol} draws no verdicts; measure with protocol=standard or publish"
+    if plan.look_level is None:
+        return f"planned to draw no verdicts (protocol {plan.protocol}); measure with protocol=standard or publish"
     return f"{blocks} blocks, and the first look is at {plan.looks[0]}: finish the run with bench run --resume"
 
 
 def quality(loss: Loss) -> str:
     """One-sided: how much may have been lost."""
-    if loss.metric == "agreement":
-        return f"{points(loss.loss)} of answers changed (at most {points(loss.upper)})"
-    return f"loss {points(loss.loss)} (at most {points(loss.upper)})"
+    most = f" (at most {points(loss.upper)})" if loss.upper is not None else ""
+    return (
+        f"{points(loss.loss)} of answers changed{most}"
+        if loss.metric == "agreement"
+        else f"loss of {points(loss.loss)}{most}"
+    )
 
 
 def points(share: float) -> str:
@@ -110,14 +110,6 @@ def points(share: float) -> str:
 def without_numbers(reason: str) -> str:
     """A reason as a kind: reasons that differ only in their numbers are one."""
     return re.sub(r"[-+]?[0-9][0-9.,e]*%?", "#", reason)
-
-
-def _ratio(speedup: SpeedUp | None) -> str:
-    if speedup is None:
-        return "no speed measured"
-    if speedup.low is None or speedup.high is None:
-        return f"{speedup.estimate:.2f}x"
-    return f"{speedup.estimate:.2f}x [{speedup.low:.2f}, {speedup.high:.2f}]"
 
 
 def _percent(logarithm: float) -> str:

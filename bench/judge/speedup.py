@@ -8,16 +8,17 @@ with as many degrees of freedom as pairs less one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
 LEVEL = 0.05
 """Of the intervals that are shown: 95 %, whatever level a verdict is drawn at."""
+
+NARROW = 0.02
+"""An interval narrower than this needs a third decimal."""
 
 Cell = tuple[str, str]
 """(partition, optimization)"""
@@ -35,15 +36,22 @@ class SpeedUp:
     pairs: int
 
     @classmethod
-    def of(cls, paired: Paired, level: float = LEVEL) -> SpeedUp:
+    def of(cls, paired: Paired) -> SpeedUp:
         """Back from logarithms to a ratio."""
-        low, high = paired.interval(level) or (None, None)
+        low, high = paired.interval(LEVEL) or (None, None)
         return cls(
             ratio(paired.mean),
             None if low is None else ratio(low),
             None if high is None else ratio(high),
             paired.pairs,
         )
+
+    def __str__(self) -> str:
+        """With its 95 % interval, and as many digits as that needs to be seen."""
+        if self.low is None or self.high is None:
+            return f"{self.estimate:.2f}x"
+        digits = 2 if self.high - self.low >= NARROW else 3
+        return f"{self.estimate:.{digits}f}x [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
 def by_cell(trials: Iterable[TrialRecord]) -> Cells:
@@ -60,12 +68,6 @@ def differences(cells: Cells, cell: Cell, baseline: Cell) -> dict[int, float]:
     return {
         block: math.log(treated[block]) - math.log(reference[block]) for block in sorted(treated.keys() & reference)
     }
-
-
-def paired_ratio(treatment: Sequence[float], baseline: Sequence[float], level: float = LEVEL) -> SpeedUp:
-    """Ratio treatment / baseline of paired positive values."""
-    logs = np.log(np.asarray(treatment, dtype=float)) - np.log(np.asarray(baseline, dtype=float))
-    return SpeedUp.of(Paired.of(logs), level)
 
 
 def speed_up(cells: Cells, partition: str, optimization: str, baseline: str) -> SpeedUp | None:

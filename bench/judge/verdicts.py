@@ -8,32 +8,24 @@ verdict that was drawn at a look stands; later blocks do not change it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from bench.claims import Claim
 from bench.judge import reasons
+from bench.judge.decisions import DECIDED, Judged, Word, decisions, holm, log_band, more_blocks
 from bench.judge.evidence import Contrast, Pairs, Role, RunEvidence
 from bench.judge.loss import Loss
 from bench.judge.speedup import LEVEL, SpeedUp
-from bench.judge.statistics import Paired, hodges_lehmann, pairs_needed, ratio
+from bench.judge.statistics import Paired, hodges_lehmann
 from bench.records import Plan
 
-Word = Literal["confirmed", "exceeded", "refuted", "inconclusive", "invalid", "not_testable"]
-DECIDED: tuple[Word, ...] = ("confirmed", "exceeded", "refuted")
 LOST_LIMIT = 0.2
 """Greatest share of blocks that may be lost to the gate."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The two-sided level at which a verdict was tried, after looks and Holm, and the interval at that level."""
-
-    level: float
-    low: float
-    high: float
+LASTING_LOSS = 0.5
+"""Where more than this is lost, the cause will not pass (the wrong precision, say), and more blocks are no help."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +63,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """What keeps a contrast from being judged at a look; `more_blocks` may remove it, None: they will not."""
+
+    word: Word
+    reason: str
+    more_blocks: int | None = None
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A contrast at one look, before Holm: the p-values of what could be said of it."""
 
@@ -78,8 +79,7 @@ class Candidate:
     claim: Claim
     pairs: Pairs
     loss: Loss | None
-    obstacle: tuple[Word, str] | None
-    """A verdict that keeps it from being judged at this look, and why."""
+    obstacle: Obstacle | None
 
     @cached_property
     def p_values(self) -> dict[Word, float]:
@@ -92,34 +92,6 @@ class Candidate:
     @property
     def best(self) -> tuple[Word, float]:
         return min(self.p_values.items(), key=lambda item: item[1])
-
-
-def decisions(paired: Paired, claim: Claim, loss: Loss | None) -> dict[Word, float]:
-    """One-sided p-value of each verdict, from speed and, where the claim bounds it, quality.
-
-    Both must hold to confirm, so the greater p-value counts; either refutes, so the smaller one does."""
-    low, high = (_log(bound) for bound in claim.band)
-    inside = max(paired.p_above(low), paired.p_below(high))
-    above, below = paired.p_above(high), paired.p_below(low)
-    if claim.quality_loss_below is None:
-        return {"confirmed": inside, "exceeded": above, "refuted": below}
-    within = loss.p_within(claim.quality_loss_below) if loss else 1.0
-    beyond = loss.p_beyond(claim.quality_loss_below) if loss else 1.0
-    return {"confirmed": max(inside, within), "exceeded": max(above, within), "refuted": min(below, beyond)}
-
-
-def holm(p_values: Sequence[float], family: int, level: float) -> list[tuple[bool, float]]:
-    """(whether it stands, the level it was held to) of each p-value, with `family` tests in all, of which the others
-    have been rejected before (Holm 1979; over looks: Ye et al. 2013)."""
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    found: list[tuple[bool, float]] = [(False, 0.0)] * len(p_values)
-    rejected, standing = family - len(p_values), True
-    for index in order:
-        held_to = level / (family - rejected)
-        standing = standing and p_values[index] <= held_to
-        found[index] = (standing, held_to)
-        rejected += standing  # after the first that fails, all others are held to its level and fail as well
-    return found
 
 
 def judge_run(evidence: RunEvidence, claims: Mapping[str, Claim]) -> list[Verdict]:
@@ -148,51 +120,49 @@ def is_open(verdict: Verdict, plan: Plan) -> bool:
 def _candidate(evidence: RunEvidence, contrast: Contrast, claim: Claim, look: int) -> Candidate:
     pairs = evidence.pairs(contrast, look)
     obstacle = _obstacle(evidence, contrast, claim, pairs, look)
-    return Candidate(contrast, claim, pairs, evidence.loss(contrast), obstacle)
+    return Candidate(contrast, claim, pairs, evidence.loss(contrast, claim), obstacle)
 
 
-def _obstacle(
-    evidence: RunEvidence, contrast: Contrast, claim: Claim, pairs: Pairs, look: int
-) -> tuple[Word, str] | None:
+def _obstacle(evidence: RunEvidence, contrast: Contrast, claim: Claim, pairs: Pairs, look: int) -> Obstacle | None:
     if pairs.lost_share > LOST_LIMIT:
         blocks = len(pairs.lost) + len(pairs.differences)
-        return "invalid", reasons.lost(list(pairs.lost.values()), blocks)
+        more = math.ceil(len(pairs.lost) / LOST_LIMIT) - blocks  # valid ones, until the lost are few enough
+        passing = pairs.lost_share <= LASTING_LOSS
+        return Obstacle("invalid", reasons.lost(list(pairs.lost.values()), blocks), more if passing else None)
     if contrast.treatment[0] != contrast.baseline[0] and contrast.baseline[0] != "full":
         ours, theirs = (evidence.tenants(cell[0]) for cell in (contrast.treatment, contrast.baseline))
         if ours != theirs:
-            return "not_testable", f"{ours} tenants against {theirs}: only equal numbers can be compared"
+            return Obstacle("not_testable", f"{ours} tenants against {theirs}: only equal numbers can be compared")
     floors = [evidence.floor(cell[0], look) for cell in (contrast.treatment, contrast.baseline)]
     reach = max((floor.reach for floor in floors if floor), default=0.0)
     width = _width(claim)
     if width is not None and width < reach:
-        return "not_testable", reasons.below_floor(width, reach)
+        # The floor falls with the square root of the blocks: as many again are the least to try.
+        return Obstacle("not_testable", reasons.below_floor(width, reach), more_blocks=look)
     return None
 
 
 def _width(claim: Claim) -> float | None:
     """How fine a distinction a claim makes, as a logarithm: the width of its band, or for one bound its distance from
     no change at all. None where it makes none ("at least as fast")."""
-    low, high = claim.band
-    if claim.reading == "at_least":
-        return abs(math.log(low)) or None
-    return math.log(high) - math.log(low)
+    low, high = log_band(claim)
+    return abs(low) or None if claim.reading == "at_least" else high - low
 
 
 def _verdict(evidence: RunEvidence, candidate: Candidate, look: int, level: float, stands: bool) -> Verdict:
     claim, contrast = candidate.claim, candidate.contrast
     paired = candidate.pairs.paired
     speedup = SpeedUp.of(paired) if paired else None
-    judged = _judged(paired, level)
-    word, reason = candidate.best[0] if stands else "inconclusive", ""
-    more = None
+    judged = Judged.of(paired, level)
+    more: int | None = None
     if candidate.obstacle:
-        word, reason = candidate.obstacle
-        if word == "not_testable" and paired and paired.pairs > 1 and "noise floor" in reason:
-            more = look  # the floor falls with the square root of the blocks: as many again are the least to try
+        word, reason, more = candidate.obstacle.word, candidate.obstacle.reason, candidate.obstacle.more_blocks
     elif stands:
+        word = candidate.best[0]
         reason = reasons.decided(word, claim, speedup, candidate.loss)
     else:
-        more = _more_blocks(paired, claim, level, candidate.loss)
+        word = "inconclusive"
+        more = more_blocks(paired, claim, level, candidate.loss)
         reason = reasons.undecided(claim, speedup, judged, candidate.loss, more)
     return Verdict(
         claim=contrast.claim,
@@ -200,29 +170,12 @@ def _verdict(evidence: RunEvidence, candidate: Candidate, look: int, level: floa
         reason=reason,
         speedup=speedup,
         judged=judged,
-        blocks=look,
+        blocks=candidate.pairs.last_block,
         lost_blocks=len(candidate.pairs.lost),
         more_blocks=more,
         fragile=stands and paired is not None and _fragile(candidate.pairs, paired, claim),
         **_place(evidence, contrast, claim, candidate.loss),
     )
-
-
-def _judged(paired: Paired | None, level: float) -> Judged | None:
-    interval = paired.interval(level) if paired else None
-    return Judged(level, ratio(interval[0]), ratio(interval[1])) if interval else None
-
-
-def _more_blocks(paired: Paired | None, claim: Claim, level: float, loss: Loss | None) -> int | None:
-    """None where more blocks would not help: the speed is clear, and it is the quality that is not."""
-    if paired is None or paired.pairs < 2:
-        return 2
-    low, high = (_log(bound) for bound in claim.band)
-    distance = min(abs(paired.mean - bound) for bound in (low, high) if math.isfinite(bound))
-    clear = min(decisions(paired, claim.model_copy(update={"quality_loss_below": None}), None).values()) <= level / 2
-    if clear:
-        return None
-    return max(1, pairs_needed(paired.sd, distance, level) - paired.pairs)
 
 
 def _fragile(pairs: Pairs, paired: Paired, claim: Claim) -> bool:
@@ -233,7 +186,7 @@ def _fragile(pairs: Pairs, paired: Paired, claim: Claim) -> bool:
 
 
 def _position(interval: tuple[float, float], claim: Claim) -> str:
-    low, high = (_log(bound) for bound in claim.band)
+    low, high = log_band(claim)
     if interval[1] < low:
         return "below"
     if interval[0] > high:
@@ -251,7 +204,7 @@ def _unjudged(evidence: RunEvidence, contrast: Contrast, claim: Claim) -> Verdic
         reason=reasons.no_look(plan, len(pairs.differences)),
         speedup=SpeedUp.of(pairs.paired) if pairs.paired else None,
         lost_blocks=len(pairs.lost),
-        **_place(evidence, contrast, claim, evidence.loss(contrast)),
+        **_place(evidence, contrast, claim, evidence.loss(contrast, claim)),
     )
 
 
@@ -272,7 +225,3 @@ def _place(evidence: RunEvidence, contrast: Contrast, claim: Claim, loss: Loss |
         "quality": loss,
         "quality_margin": claim.quality_loss_below,
     }
-
-
-def _log(bound: float) -> float:
-    return math.log(bound) if bound > 0 else -math.inf

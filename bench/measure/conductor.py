@@ -54,7 +54,7 @@ class Conductor:
         if not left:
             return
         sizes = self._batch_sizes()
-        prepared = self._prepare(sizes)
+        prepared = self._prepare({cell: sizes[cell] for cell in {(t.partition, t.optimization) for t in left}})
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
         with Telemetry(Processes(), sources, interval_s, self._environment) as telemetry:

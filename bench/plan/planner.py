@@ -126,16 +126,19 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
 
 
 def _same_runtime(experiment: Experiment, used: Iterable[str]) -> dict[str, str]:
-    """For each optimization the one that runs the unchanged fp32 model in the same runtime, where there is one: how
-    much faster int8 is *within* ONNX Runtime is another question than how much faster than torch."""
+    """For each optimization the one that runs the unchanged fp32 model in the same runtime, where there is exactly one:
+    how much faster int8 is *within* ONNX Runtime is another question than how much faster than torch."""
     optimizations = {name: experiment.optimizations[name] for name in sorted(used)}
-    plain = {
-        type(optimization.runtime): name
-        for name, optimization in optimizations.items()
-        if not optimization.passes and optimization.expects == "fp32"
-    }
-    pairs = {name: plain.get(type(optimization.runtime)) for name, optimization in optimizations.items()}
-    return {name: reference for name, reference in pairs.items() if reference and reference != name}
+    plain: dict[type, list[str]] = {}
+    for name, optimization in optimizations.items():
+        if not optimization.passes and optimization.expects == "fp32":
+            plain.setdefault(type(optimization.runtime), []).append(name)
+    found: dict[str, str] = {}
+    for name, optimization in optimizations.items():
+        references = plain.get(type(optimization.runtime), [])
+        if len(references) == 1 and references[0] != name:
+            found[name] = references[0]
+    return found
 
 
 def prolong(plan: Plan, cells: Mapping[str, Sequence[str]], blocks: int) -> Plan:

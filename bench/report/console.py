@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -9,13 +10,13 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
-from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
 from bench.judge.tails import needed
 from bench.printable import printable
-from bench.records import Plan, Quality
+from bench.records import Plan
+from bench.report.cells import cell_line
 
-LEAST_WIDTH = 120
+LEAST_WIDTH = 144
 
 
 def result_console() -> Console:
@@ -54,21 +55,14 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
     for row in rows:
         if previous not in (None, row.partition):
             table.add_section()
-        table.add_row(
-            escape(row.partition) if row.partition != previous else "",
-            escape(row.optimization) + (f" (batch {row.batch_size})" if row.batch_size not in (None, 1) else ""),
-            str(row.tenants),
-            _number(row.throughput_per_s, "{:,.1f}"),
-            _number(row.p50_ms, "{:.3f}"),
-            "too few" if row.valid and row.p99_ms is None else _number(row.p99_ms, "{:.3f}"),
-            "baseline" if row.optimization == plan.baseline else _speedup(row.speedup),
-            _quality(row.quality, row.optimization == plan.baseline),
-            f"{row.valid}/{row.planned}",
-        )
+        line = cell_line(row, plan.baseline)
+        partition = line.partition if row.partition != previous else ""
+        cells = (partition, *list(dataclasses.astuple(line))[1:])
+        table.add_row(*(escape(cell) for cell in cells))
         previous = row.partition
     console.print(table)
-    for line in footnotes(plan, rows):
-        console.print(escape(line), soft_wrap=True)
+    for note in footnotes(plan, rows):
+        console.print(escape(note), soft_wrap=True)
 
 
 def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
@@ -91,8 +85,8 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"quality: top-1 agreement with {plan.baseline} on {items} items. It is no accuracy: there are no labels."
         )
-    if plan.protocol == "smoke":
-        lines.append("protocol smoke: few short blocks; it shows that things run, its numbers decide nothing.")
+    if plan.look_level is None:
+        lines.append(f"protocol {plan.protocol}: it shows that things run, its numbers decide nothing.")
     for row in rows:
         for reason, count in row.remarks:
             status, _, why = reason.partition(": ")
@@ -101,28 +95,3 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     for item in plan.infeasible:
         lines.append(f"infeasible: {item}")
     return lines
-
-
-def _number(value: float | None, form: str) -> str:
-    return form.format(value) if value is not None else "-"
-
-
-def _speedup(found: SpeedUp | None) -> str:
-    if found is None:
-        return "-"
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.2f}x (1 pair)"
-    return f"{found.estimate:.2f}x [{found.low:.2f}, {found.high:.2f}]"
-
-
-def _quality(quality: Quality | None, is_baseline: bool) -> str:
-    if quality is None:
-        return "-"
-    if quality.accuracy is None or quality.baseline_accuracy is None:
-        if is_baseline:
-            return "baseline"
-        if quality.top1_agreement is None:
-            return f"{quality.relative_error:.2g} rel. error"
-        return f"{quality.top1_agreement:.2%} agree"
-    shown = f"{quality.accuracy:.2%}"
-    return shown if is_baseline else f"{shown} ({100 * (quality.accuracy - quality.baseline_accuracy):+.2f})"

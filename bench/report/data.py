@@ -14,9 +14,9 @@ from bench.judge.fairness import Sharing, sharing
 from bench.judge.ledger import Entry, ledger
 from bench.judge.noise import Floor
 from bench.judge.published import Published
+from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
-from bench.records import TrialRecord
 from bench.report.timeline import Timeline, timeline
 from bench.stored import SetAside, StoredRun, read_samples
 
@@ -38,6 +38,8 @@ class CellReport:
     percentiles_ms: tuple[float, ...]
     medians_ms: tuple[float, ...]
     requests: int
+    against_full: SpeedUp | None
+    """Against the run's baseline on the full device, in the same blocks; None where they share none."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,7 @@ def build(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Map
 def _run_report(run: StoredRun) -> RunReport:
     evidence = RunEvidence(run)
     aside: list[SetAside] = list(run.set_aside)
-    cells = [
-        _cell(run, row, evidence.trials_of((row.partition, row.optimization)), aside)
-        for row in rows(run.plan, run.trials)
-    ]
+    cells = [_cell(evidence, row, aside) for row in rows(run.plan, run.trials)]
     timelines = {}
     watched = [trial for trial in run.trials if trial.status != "failed"]  # a failed trial has no telemetry
     for trial in sorted(watched, key=lambda trial: trial.status == "ok")[:TIMELINES]:
@@ -83,8 +82,10 @@ def _run_report(run: StoredRun) -> RunReport:
     return RunReport(run, cells, _floors(evidence), timelines, aside)
 
 
-def _cell(run: StoredRun, row: Row, trials: Sequence[TrialRecord], aside: list[SetAside]) -> CellReport:
-    valid = [trial for trial in trials if trial.status == "ok"]
+def _cell(evidence: RunEvidence, row: Row, aside: list[SetAside]) -> CellReport:
+    run, cell = evidence.run, (row.partition, row.optimization)
+    valid = [trial for trial in evidence.trials_of(cell) if trial.status == "ok"]
+    paired = evidence.paired(cell, ("full", run.plan.baseline))
     latencies: list[npt.NDArray[np.float64]] = []
     for trial in valid:
         found = read_samples(run, trial)
@@ -100,6 +101,7 @@ def _cell(run: StoredRun, row: Row, trials: Sequence[TrialRecord], aside: list[S
         tuple(np.percentile(pooled, PERCENTS).tolist()) if len(pooled) else (),
         tuple(float(np.median(values)) for values in latencies),
         len(pooled),
+        SpeedUp.of(paired) if paired else None,
     )
 
 

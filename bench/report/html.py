@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import words
+from bench.report.cells import cell_line
 from bench.report.data import Report, RunReport
 from bench.report.numbers import counted, ratio
 from bench.report.sections import aside, environment, forest, heatmap, latency, pareto, scaling, summary, timelines
@@ -51,6 +52,7 @@ def _run(run: RunReport, number: int, total: int) -> dict[str, object]:
         "name": run.run.name,
         "plan": run.run.plan,
         "started": summary.started(run),
+        "cells": [(cell.row, cell_line(cell.row, run.run.plan.baseline)) for cell in run.cells],
         "panels": pareto.panels(run, ident),
         "heat": heatmap.heat_map(run),
         "latencies": latency.latencies(run),

@@ -18,10 +18,8 @@ def to_json(report: Report) -> dict[str, Any]:
                 "claim": entry.name,
                 "title": entry.claim.title,
                 "verdict": entry.verdict,
-                "summary": entry.summary,
-                "holds": list(entry.holds),
-                "fails": list(entry.fails),
-                "open": list(entry.open),
+                "own": asdict(entry.own),
+                "beside": asdict(entry.beside) if entry.beside else None,
             }
             for entry in report.entries
         ],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 
-from bench.judge.tails import Quantile
 from bench.report import numbers, words
-from bench.report.data import CellReport, Report, RunReport
+from bench.report.cells import cell_line
+from bench.report.data import Report, RunReport
 from bench.report.sections import aside, environment, summary
 from bench.report.sections.verdicts import Group, groups, untested
 
-SHOWN: tuple[Quantile, ...] = ("p50", "p99")
 CELLS = (
     "partition", "optimization", "tenants:", "items/s:", "p50 ms:", "p99 ms:", "speed-up:", "quality:", "valid:",
 )  # fmt: skip
@@ -64,7 +64,7 @@ def _verdicts(report: Report) -> list[str]:
 
 def _roll_up(group: Group) -> tuple[str, ...]:
     entry = group.entry
-    return entry.name, f"{entry.claim.title}: {group.claimed}", words.word(entry.verdict), entry.summary
+    return entry.name, f"{entry.claim.title}: {group.claimed}", words.word(entry.verdict), entry.own.summary
 
 
 def _rows(group: Group, counted: bool) -> Iterable[tuple[str, ...]]:
@@ -82,7 +82,7 @@ def _run(run: RunReport) -> list[str]:
     plan = run.run.plan
     subject = f"{plan.workload}, {plan.scenario} on {plan.device}"
     lines = [f"## {plain(subject)}", "", f"Run {plain(run.run.name)}.", ""]
-    lines += _table(CELLS, (_cell(cell, plan.baseline) for cell in run.cells))
+    lines += _table(CELLS, (astuple(cell_line(cell.row, plan.baseline)) for cell in run.cells))
     if run.floors:
         floors = [
             (
@@ -98,23 +98,6 @@ def _run(run: RunReport) -> list[str]:
     return [*lines, *_aside(run), *_command(run)]
 
 
-def _cell(cell: CellReport, baseline: str) -> tuple[str, ...]:
-    row, is_baseline = cell.row, cell.row.optimization == baseline
-    return (
-        row.partition,
-        row.optimization,
-        str(row.tenants),
-        numbers.rate(row.throughput_per_s),
-        *(
-            " ".join(numbers.quantile(cell.tails[quantile])).strip() if row.valid else numbers.NONE
-            for quantile in SHOWN
-        ),
-        "baseline" if is_baseline else numbers.ratio(row.speedup),
-        numbers.quality(row.quality, is_baseline),
-        f"{row.valid}/{row.planned}",
-    )
-
-
 def _aside(run: RunReport) -> list[str]:
     found = aside.aside(run)
     rows = [("infeasible", what, why) for what, why in found.infeasible]
@@ -124,7 +107,7 @@ def _aside(run: RunReport) -> list[str]:
     ]
     rows += [("set aside", where, why) for where, why in found.set_aside]
     if found.more:
-        rows.append(("set aside", f"{found.more} more", "see the HTML or JSON form"))
+        rows.append(("set aside", f"{found.more} more", "see the JSON form"))
     return _table(("not counted", "what", "why"), rows) if rows else []
 
 

@@ -23,11 +23,7 @@ def ms(value: float | None) -> str:
 
 def ratio(found: SpeedUp | None) -> str:
     """A speed-up with its 95 % interval, where there is one."""
-    if found is None:
-        return NONE
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.2f}x"
-    return f"{found.estimate:.2f}x {interval(found.low, found.high, 2)}"
+    return str(found) if found else NONE
 
 
 def interval(low: float, high: float, digits: int) -> str:

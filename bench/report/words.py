@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.judge.ledger import Entry
+from bench.judge.decisions import Judged
+from bench.judge.ledger import Entry, RollUp
 from bench.judge.reasons import points
-from bench.judge.verdicts import Judged, Verdict
+from bench.judge.verdicts import Verdict
 
 SIGNS = {
     "confirmed": "✓", "exceeded": "↑", "refuted": "✗", "mixed": "≠", "inconclusive": "?", "invalid": "!",
@@ -20,12 +21,7 @@ def word(verdict: str) -> str:
 
 def speed(verdict: Verdict) -> str:
     """Speed-up with its 95 % interval; empty where there is none."""
-    found = verdict.speedup
-    if found is None:
-        return ""
-    if found.low is None or found.high is None:
-        return f"{found.estimate:.2f}x"
-    return f"{found.estimate:.2f}x [{found.low:.2f}, {found.high:.2f}]"
+    return str(verdict.speedup) if verdict.speedup else ""
 
 
 def judged(found: Judged | None) -> str:
@@ -44,9 +40,16 @@ def quality(verdict: Verdict) -> str:
         return ""
     kind = "changed" if loss.metric == "agreement" else "loss"
     shown = f"{kind} {points(loss.loss)}"
-    if loss.upper != loss.loss:
+    if loss.upper is not None:
         shown += f" (≤ {points(loss.upper)})"
     return shown if verdict.quality_margin is None else f"{shown} of {points(verdict.quality_margin)}"
+
+
+def rolled(found: RollUp | None) -> str:
+    """What several verdicts come to, and where; empty where there is nothing to roll up."""
+    if found is None or found.verdict == "not_testable":
+        return ""
+    return f"{found.summary}. {found.places[:1].upper()}{found.places[1:]}" if found.places else found.summary
 
 
 def heading(entry: Entry, counted: bool) -> str:

@@ -14,13 +14,13 @@ from bench.errors import StoreError
 from bench.report import html, json_form, markdown, tables_csv
 from bench.report.data import Report, build
 from bench.report.progress import say
-from bench.verbs.evidence import read_asked
+from bench.verbs.inputs import read_inputs
 
 
 def run(arguments: Sequence[str], config_dirs: Sequence[str], output: str, as_json: bool) -> int:
     """Judge, render, write; tell the paths on standard error and the HTML's (or the JSON) on standard output."""
-    asked = read_asked(arguments, config_dirs)
-    report = build(asked.claims, asked.runs, asked.published)
+    inputs = read_inputs(arguments, config_dirs)
+    report = build(inputs.claims, inputs.runs, inputs.published)
     name = file_name(report)
     forms = {
         f"{name}.html": html.render(report),

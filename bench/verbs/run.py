@@ -12,6 +12,7 @@ from typing import Any
 
 import bench
 from bench import clock
+from bench.claims import read_claims
 from bench.config import Experiment, load_experiments
 from bench.devices import host
 from bench.devices.fingerprint import fingerprint
@@ -23,7 +24,7 @@ from bench.measure import artifacts
 from bench.measure.conductor import Conductor
 from bench.plan.planner import make_plan, prolong
 from bench.records import Plan
-from bench.report import console, progress, verdict_table
+from bench.report import console, console_ledger, progress
 from bench.store import Run
 from bench.stored import StoredRun
 
@@ -104,7 +105,9 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
             where=str(folder),
             hint="resume it on its own machine: blocks of different devices cannot be compared",
         )
-    if _plain(experiment.config) != description["config"]:
+    # The claims are those that the run was planned for; the users' files may have gained others since.
+    experiment = dataclasses.replace(experiment, claims=read_claims(description["config"].get("claims")))
+    if _without_claims(_plain(experiment.config)) != _without_claims(description["config"]):
         raise ConfigError(
             "the configuration has changed since this run was started",
             where=str(folder / "run.json"),
@@ -133,6 +136,10 @@ def _subject(experiment: Experiment) -> dict[str, Any]:
     return plain
 
 
+def _without_claims(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "claims"}
+
+
 def _plain(content: Any) -> Any:
     """As it comes back from a JSON file."""
     return json.loads(json.dumps(content, default=str))
@@ -153,7 +160,7 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
         console.print_table(plan, rows)
         if plan.looks and not plan.rehearsal:
             found = ledger(experiment.claims, [_as_stored(plan, stored)], {})
-            verdict_table.print_brief(found)
+            console_ledger.print_brief(found)
     progress.say(f"stored in {stored.folder}; next: {shlex.join(['bench', 'report', str(stored.folder)])}")
     return {
         "run": str(stored.folder),

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from bench.judge.ledger import Entry, ledger, to_json
-from bench.report.verdict_table import print_ledger
-from bench.verbs.evidence import read_asked
+from bench.report.console_ledger import print_ledger
+from bench.verbs.inputs import read_inputs
 
 REFUTED = 1
 NOT_ENOUGH_EVIDENCE = 4
@@ -16,8 +16,8 @@ NOT_ENOUGH_EVIDENCE = 4
 
 def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gate: bool) -> int:
     """Judge, print, and with `gate` turn the verdicts into an exit code."""
-    asked = read_asked(arguments, config_dirs)
-    entries = ledger(asked.claims, asked.runs, asked.published)
+    inputs = read_inputs(arguments, config_dirs)
+    entries = ledger(inputs.claims, inputs.runs, inputs.published)
     if as_json:
         rows = [to_json(verdict) for entry in entries for verdict in entry.verdicts]
         json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
@@ -28,9 +28,14 @@ def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gat
 
 
 def _exit_code(entries: Sequence[Entry]) -> int:
-    """1 when a claim fails anywhere on the hardware that it speaks of, 4 when something is open or a claim has no
-    evidence there, else 0."""
-    if any(entry.verdict in ("refuted", "mixed") for entry in entries):
+    """Of what was measured on the hardware that the claims speak of: 1 when a claim fails anywhere, 4 when something is
+    open or a claim was not measured there at all, else 0. What a specification settles is no news to a gate."""
+    asked = [entry for entry in entries if entry.claim.settled is None]
+    if any(entry.own.fails and _measured(entry) for entry in asked):
         return REFUTED
-    undecided = any(entry.open or entry.verdict == "not_testable" for entry in entries)
+    undecided = not asked or any(entry.own.open or not _measured(entry) for entry in asked)
     return NOT_ENOUGH_EVIDENCE if undecided else 0
+
+
+def _measured(entry: Entry) -> bool:
+    return any(verdict.counted and verdict.evidence == "measured" for verdict in entry.verdicts)

@@ -81,20 +81,20 @@ def test_without_any_run_every_claim_says_what_it_needs() -> None:
 def test_a_cpu_never_counts_for_a_claim_about_gpus() -> None:
     stored = run(plan(), faster({"int8_ort": 1.35}))
     found = entry(claim(hardware="gpu", needs="a GPU"), stored)
-    assert (found.verdict, found.holds, found.fails) == ("not_testable", (), ())
+    assert (found.verdict, found.own.holds, found.own.fails) == ("not_testable", (), ())
     ours, beside = found.verdicts
     assert (ours.counted, ours.verdict, ours.evidence) == (True, "not_testable", "none")
     assert (beside.counted, beside.verdict, beside.device_kind) == (False, "confirmed", "cpu")
     gpu = run(plan(device_kind="cuda", device="NVIDIA A100"), faster({"int8_ort": 1.35}))
     both = entry(claim(hardware="gpu"), stored, gpu)
-    assert (both.verdict, len(both.holds)) == ("confirmed", 1)
+    assert (both.verdict, len(both.own.holds)) == ("confirmed", 1)
     assert [verdict.counted for verdict in both.verdicts] == [True, False]
 
 
 def test_evidence_of_another_gpu_stands_beside() -> None:
     a100 = run(plan(device_kind="cuda", device="NVIDIA A100"), faster({"int8_ort": 1.0}))
     found = entry(claim(hardware="gpu", devices=("*A30*",)), a100)
-    assert found.verdict == "not_testable" and "*A30*" in found.summary
+    assert found.verdict == "not_testable" and "*A30*" in found.own.summary
     assert [(v.verdict, v.counted) for v in found.verdicts] == [("not_testable", True), ("refuted", False)]
 
 
@@ -105,17 +105,17 @@ def test_infeasible_treatments_are_not_testable_with_the_reason() -> None:
     )
     stored = run(made, lambda planned: {})
     found = entry(claim(), stored)
-    assert found.verdict == "not_testable" and found.summary == "infeasible: needs onnxruntime"
+    assert found.verdict == "not_testable" and found.own.summary == "infeasible: needs onnxruntime"
     assert (found.verdicts[0].optimization, found.verdicts[0].partition) == ("int8_ort", None)
     sliced = entry(claim(contrast="partition", baseline="full", treatments=("mig_*",)), stored)
-    assert sliced.summary == "infeasible: there is no GPU"
+    assert sliced.own.summary == "infeasible: there is no GPU"
     assert (sliced.verdicts[0].partition, sliced.verdicts[0].optimization) == ("mig_1of7", None)
 
 
 def test_a_treatment_without_its_baseline_is_told() -> None:
     stored = run(plan({"full": ("native", "int8_ort")}, baseline="native"), lambda planned: {})
     found = entry(claim(), stored)
-    assert "the claimed baseline fp32 was not measured beside it" in found.summary
+    assert "the claimed baseline fp32 was not measured beside it" in found.own.summary
 
 
 def test_the_roll_up_says_where_it_holds_and_where_not() -> None:
@@ -123,10 +123,10 @@ def test_the_roll_up_says_where_it_holds_and_where_not() -> None:
     ratios = {"int8_a": 1.35, "int8_b": 1.0, "int8_c": 1.2, "int8_d": 2.0}
     found = entry(claim(treatments=("int8_*",)), run(made, faster(ratios)))
     assert found.verdict == "mixed"
-    assert [place.split(",")[0] for place in found.holds] == ["int8_a", "int8_d"]
-    assert [place.split(",")[0] for place in found.fails] == ["int8_b"]
-    assert [place.split(",")[0] for place in found.open] == ["int8_c"]
-    assert "1 confirmed" in found.summary and "of 4 tried here" in found.summary
+    assert [place.split(",")[0] for place in found.own.holds] == ["int8_a", "int8_d"]
+    assert [place.split(",")[0] for place in found.own.fails] == ["int8_b"]
+    assert [place.split(",")[0] for place in found.own.open] == ["int8_c"]
+    assert "1 confirmed" in found.own.summary and "of 4" in found.own.summary
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_word_for_a_whole_claim(ratios: dict[str, float], word: str) -> None
 def test_the_same_runtime_stands_beside_and_does_not_speak_for_the_claim() -> None:
     made = plan({"full": ("fp32", "ort_fp32", "int8_ort")}, same_runtime={"int8_ort": "ort_fp32"})
     found = entry(claim(), run(made, faster({"int8_ort": 1.35, "ort_fp32": 1.3})))
-    assert found.verdict == "confirmed" and found.summary == "1 confirmed of 1 tried here"
+    assert found.verdict == "confirmed" and found.own.summary == "1 confirmed of 1"
     assert [(v.role, v.verdict) for v in found.verdicts] == [("claimed", "confirmed"), ("same_runtime", "refuted")]
     assert place(found.verdicts[1]).endswith("against ort_fp32")
 

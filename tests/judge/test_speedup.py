@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,22 +11,28 @@ import pytest
 from hypothesis import given
 from scipy import stats
 
-from bench.judge.speedup import by_cell, differences, paired_ratio, speed_up
+from bench.judge.decisions import Judged
+from bench.judge.speedup import SpeedUp, by_cell, differences, speed_up
+from bench.judge.statistics import Paired
 from bench.records import TrialRecord
 
 POSITIVE = st.floats(1e-3, 1e6)
 PAIRS = st.lists(st.tuples(POSITIVE, POSITIVE), min_size=2, max_size=30)
 
 
-@given(PAIRS, st.sampled_from([0.2, 0.05, 0.01]))
-def test_the_interval_is_that_of_a_paired_t_test_of_logarithms(pairs: list[tuple[float, float]], level: float) -> None:
+def paired(treatment: Sequence[float], baseline: Sequence[float]) -> Paired:
+    return Paired.of(np.log(treatment) - np.log(baseline))
+
+
+@given(PAIRS)
+def test_the_interval_is_that_of_a_paired_t_test_of_logarithms(pairs: list[tuple[float, float]]) -> None:
     treatment, baseline = zip(*pairs, strict=True)
-    found = paired_ratio(treatment, baseline, level)
+    found = SpeedUp.of(paired(treatment, baseline))
     d = np.log(treatment) - np.log(baseline)
     assert found.estimate == pytest.approx(stats.gmean(np.exp(d)), rel=1e-9)
     if d.std() < 1e-9:
         return
-    interval = stats.ttest_rel(np.log(treatment), np.log(baseline)).confidence_interval(1 - level)
+    interval = stats.ttest_rel(np.log(treatment), np.log(baseline)).confidence_interval(0.95)
     assert found.low is not None and found.high is not None
     assert math.log(found.low) == pytest.approx(interval.low, rel=1e-6, abs=1e-9)
     assert math.log(found.high) == pytest.approx(min(interval.high, 700), rel=1e-6, abs=1e-9)
@@ -34,20 +41,27 @@ def test_the_interval_is_that_of_a_paired_t_test_of_logarithms(pairs: list[tuple
 @given(PAIRS)
 def test_swapping_the_two_inverts_the_ratio(pairs: list[tuple[float, float]]) -> None:
     treatment, baseline = zip(*pairs, strict=True)
-    one, other = paired_ratio(treatment, baseline), paired_ratio(baseline, treatment)
+    one, other = SpeedUp.of(paired(treatment, baseline)), SpeedUp.of(paired(baseline, treatment))
     assert one.estimate == pytest.approx(1 / other.estimate)
     assert one.low == pytest.approx(1 / other.high, rel=1e-6)
 
 
 def test_one_pair_has_an_estimate_and_no_interval() -> None:
-    found = paired_ratio([3.0], [2.0])
+    found = SpeedUp.of(paired([3.0], [2.0]))
     assert (found.estimate, found.low, found.high, found.pairs) == (pytest.approx(1.5), None, None, 1)
+    assert str(found) == "1.50x"
 
 
 def test_two_wild_pairs_have_an_interval_that_is_still_a_number() -> None:
-    found = paired_ratio([1.0, 100.0], [100.0, 1.0], level=0.0001)
-    assert found.low is not None and found.high is not None
-    assert math.isfinite(found.high) and found.low < found.estimate < found.high
+    found = Judged.of(paired([1.0, 100.0], [100.0, 1.0]), level=0.0001)
+    assert found is not None and math.isfinite(found.high) and found.low < 1 < found.high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"), [(0.9, 1.1, "1.00x [0.90, 1.10]"), (0.9512, 0.9524, "0.952x [0.951, 0.952]")]
+)
+def test_a_narrow_interval_is_shown_with_the_digits_that_it_needs(low: float, high: float, text: str) -> None:
+    assert str(SpeedUp((low + high) / 2, low, high, 10)) == text
 
 
 def trial(block: int, optimization: str, throughput: float, status: str = "ok", partition: str = "full") -> TrialRecord:

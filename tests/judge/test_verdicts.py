@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from made_up_runs import accuracy, agreement, claim, faster, plan, run
 
 from bench.claims import Claim
+from bench.judge.decisions import DECIDED, decisions, holm
 from bench.judge.evidence import RunEvidence
 from bench.judge.loss import loss_of
 from bench.judge.statistics import Paired
-from bench.judge.verdicts import DECIDED, Verdict, decisions, holm, is_open, judge_run
+from bench.judge.verdicts import Verdict, is_open, judge_run
 from bench.records import PlannedTrial
 from bench.stored import StoredRun
 
@@ -135,7 +136,7 @@ def test_the_four_answers(ratio: float, word: str) -> None:
 @pytest.mark.parametrize(
     ("quality", "word", "words"),
     [
-        (GOOD, "confirmed", "loss 0.10 %"),
+        (GOOD, "confirmed", "loss of 0.10 %"),
         (BAD, "refuted", "quality lost 3.90 %"),
         (None, "inconclusive", "there is no quality evidence"),
         (accuracy(500, 1, 1), "inconclusive", "500 items cannot show a loss below 1.00 %"),
@@ -230,7 +231,7 @@ def test_the_same_runtime_is_judged_beside_the_claimed_baseline() -> None:
 def test_smoke_draws_no_verdict() -> None:
     verdict = one(run(plan(blocks=3, protocol="smoke", looks=(), look_level=None), faster({"int8_ort": 9.0})))
     assert (verdict.verdict, verdict.blocks) == ("inconclusive", None)
-    assert "smoke draws no verdicts" in verdict.reason
+    assert "no verdicts (protocol smoke)" in verdict.reason
 
 
 def test_looks_without_a_level_are_none() -> None:

@@ -89,7 +89,7 @@ def test_what_was_measured_on_a_cpu_says_so(page: Page) -> None:
 
 def test_other_hardware_has_a_heading_of_its_own(page: Page) -> None:
     parts = [element.text for element in page.all("tr") if element.attributes.get("class") == "part"]
-    assert "on other hardware, not counted: made-up device" in parts
+    assert any(part.startswith("on other hardware, not counted: made-up device") for part in parts)
 
 
 def test_verdicts_are_words_and_signs(page: Page) -> None:

@@ -27,7 +27,7 @@ def test_the_answer_comes_first_and_everything_is_there(tmp_path: Path) -> None:
     text = markdown.render(report(tmp_path / "a-run"))
     page = rendered(text)
     assert [element.text for element in page.all("h1")] == ["specimen, single_stream"]
-    assert text.index("held against") < text.index("## Verdicts") < text.index("To repeat it")
+    assert text.index("put to") < text.index("## Verdicts") < text.index("To repeat it")
     titles = [element.text for element in page.elements if element.name in ("h2", "h3")]
     assert titles == [
         "Verdicts", "On the hardware that the claims speak of", "On other hardware, not counted", "Not testable here",

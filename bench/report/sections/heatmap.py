@@ -41,13 +41,8 @@ def heat_map(run: RunReport) -> HeatMap:
     found = {(cell.row.partition, cell.row.optimization): cell for cell in run.cells}
     partitions = list(dict.fromkeys(cell.row.partition for cell in run.cells))
     optimizations = sorted({key[1] for key in found}, key=lambda name: (name != plan.baseline, name))
-    full = found.get(("full", plan.baseline))
-    reference = full.row.throughput_per_s if full else None
-    rows = [
-        [_cell(found.get((partition, optimization)), reference) for partition in partitions]
-        for optimization in optimizations
-    ]
-    told = f"{plan.baseline} on full" if reference else ""
+    rows = [[_cell(found.get((partition, optimization))) for partition in partitions] for optimization in optimizations]
+    told = f"{plan.baseline} on full" if ("full", plan.baseline) in found else ""
     return HeatMap([_tenants(found, name) for name in partitions], optimizations, rows, told)
 
 
@@ -56,7 +51,7 @@ def _tenants(found: dict[tuple[str, str], CellReport], partition: str) -> str:
     return f"{partition} ({numbers.counted(tenants, 'tenant')})"
 
 
-def _cell(found: CellReport | None, reference: float | None) -> Cell | None:
+def _cell(found: CellReport | None) -> Cell | None:
     if found is None:
         return None
     row = found.row
@@ -64,7 +59,7 @@ def _cell(found: CellReport | None, reference: float | None) -> Cell | None:
         return Cell(numbers.NONE, "", "", 0, "no valid trial")
     sharing = found.sharing
     each = f"{numbers.rate(sharing.per_tenant_per_s)} each" if sharing and sharing.tenants > 1 else ""
-    ratio = row.throughput_per_s / reference if reference else None
+    ratio = found.against_full.estimate if found.against_full else None
     relative = f"{ratio:.2f}x" if ratio else ""
     note = "" if row.valid == row.planned else f"{row.valid} of {row.planned} valid"
     return Cell(numbers.rate(row.throughput_per_s), each, relative, _step(ratio), note)

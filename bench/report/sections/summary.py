@@ -44,7 +44,8 @@ class Summary:
 def summary(report: Report) -> Summary:
     """Of everything that the report holds."""
     kind = evidence_kind(report)
-    claims = Tally("Claims, on the hardware that they speak of", _counts([entry.verdict for entry in report.entries]))
+    open_to_evidence = [entry.verdict for entry in report.entries if entry.claim.settled is None]
+    claims = Tally("Claims, on the hardware that they speak of", _counts(open_to_evidence))
     beside = Tally("Verdicts on other hardware, not counted", _counts([v.verdict for v in others(report.entries)]))
     return Summary(
         title(report),
@@ -79,8 +80,8 @@ def evidence_kind(report: Report) -> str:
 
 
 def others(entries: Sequence[Entry]) -> list[Verdict]:
-    """Verdicts that stand beside the claims: on other hardware than they speak of."""
-    return [verdict for entry in entries for verdict in entry.verdicts if not verdict.counted]
+    """Verdicts that stand beside the claims: on other hardware than they speak of, against the claimed baseline."""
+    return [v for entry in entries for v in entry.verdicts if not v.counted and v.role == "claimed"]
 
 
 def _counts(words: Sequence[str]) -> list[Count]:
@@ -96,12 +97,15 @@ def _paragraph(report: Report, claims: Tally, beside: Tally) -> str:
     sources = [counted(len(report.runs), "run")] if report.runs else []
     if report.published:
         sources.append(counted(len(report.published), "file of published figures", "files of published figures"))
-    held = f"{counted(len(report.entries), 'claim')} held against {' and '.join(sources)}."
+    held = f"{counted(len(report.entries), 'claim')} put to {' and '.join(sources)}."
     sentences = [held, f"On the hardware that they speak of: {_said(claims.counts)}."]
     if beside.counts:
         devices = sorted({verdict.device for verdict in others(report.entries) if verdict.device})
         sentences.append(f"On other hardware ({', '.join(devices)}), which counts for none of them: ")
         sentences[-1] += f"{_said(beside.counts)}."
+    settled = sum(entry.claim.settled is not None for entry in report.entries)
+    if settled:
+        sentences.append(f"Settled by a specification, with nothing to measure: {settled}.")
     return " ".join(sentences)
 
 
@@ -139,8 +143,8 @@ def _warnings(report: Report) -> list[str]:
     lines = []
     for run in report.runs:
         plan, name = run.run.plan, f"{run.run.name}: " if len(report.runs) > 1 else ""
-        if plan.protocol == "smoke":
-            lines.append(f"{name}protocol smoke: a few short blocks show that things run; the numbers decide nothing.")
+        if plan.look_level is None:
+            lines.append(f"{name}protocol {plan.protocol}: it shows that things run; the numbers decide nothing.")
         missing = len(plan.trials) - len(run.run.trials)
         if missing > 0:
             lines.append(f"{name}{counted(missing, 'planned trial')} not in the record: the run is not finished.")

@@ -34,6 +34,7 @@ class Part:
     heading: str
     counted: bool
     devices: str
+    summary: str
     lines: Sequence[Line]
 
 
@@ -44,7 +45,6 @@ class Group:
     entry: Entry
     claimed: str
     source: str
-    summary: str
     parts: Sequence[Part]
 
 
@@ -70,10 +70,11 @@ def several_runs(entries: Sequence[Entry]) -> bool:
 
 
 def groups(entries: Sequence[Entry]) -> list[Group]:
-    """Claims with evidence, those that count first."""
+    """Claims with evidence: those that count first, those that nothing had to be measured for last."""
     alone, several = one_subject(entries), several_runs(entries)
     known = [entry for entry in entries if not _is_untested(entry)]
-    return [_group(entry, alone, several) for entry in sorted(known, key=lambda entry: entry.verdict == "not_testable")]
+    known.sort(key=lambda entry: (entry.claim.settled is not None, entry.verdict == "not_testable"))
+    return [_group(entry, alone, several) for entry in known]
 
 
 def untested(entries: Sequence[Entry]) -> list[Untested]:
@@ -109,9 +110,9 @@ def _group(entry: Entry, alone: bool, several: bool) -> Group:
         lines = [_line(verdict, alone, several) for verdict in entry.verdicts if verdict.counted == counted]
         if lines:
             devices = dict.fromkeys(line.verdict.device for line in lines if line.verdict.device)
-            parts.append(Part(words.heading(entry, counted), counted, "; ".join(devices), lines))
-    told = {line.reason for part in parts for line in part.lines} | {f"needs {entry.claim.needs}"}
-    return Group(entry, claimed(entry), source(entry), "" if entry.summary in told else entry.summary, parts)
+            summary = words.rolled(entry.own if counted else entry.beside) if len(lines) > 1 else ""
+            parts.append(Part(words.heading(entry, counted), counted, "; ".join(devices), summary, lines))
+    return Group(entry, claimed(entry), source(entry), parts)
 
 
 def _line(verdict: Verdict, alone: bool, several: bool) -> Line:

@@ -26,6 +26,9 @@ def print_ledger(entries: Sequence[Entry]) -> None:
             chosen = [verdict for verdict in entry.verdicts if verdict.counted == counted]
             if chosen:
                 console.print(escape(f"  {words.heading(entry, counted)}:"), soft_wrap=True)
+                rolled = words.rolled(entry.own if counted else entry.beside) if len(chosen) > 1 else ""
+                if rolled:
+                    console.print(escape(f"    {rolled}"), soft_wrap=True)
                 for verdict in chosen:
                     console.print(escape(f"    {_line(verdict)}"), soft_wrap=True)
         console.print()

@@ -18,7 +18,7 @@ TABLES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Inputs:
     """Everything that is to be judged, read."""
 
     claims: Mapping[str, Claim]
@@ -26,7 +26,7 @@ class Asked:
     published: Mapping[str, Published]
 
 
-def read_asked(arguments: Sequence[str], config_dirs: Sequence[str]) -> Asked:
+def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
     """Paths are runs, folders of runs, or yaml files of published figures; without any, the newest run is meant.
     `claims=[...]` chooses claims, otherwise all are judged. Rehearsals are refused."""
     paths = [Path(text) for text in arguments if not _is_option(text)]
@@ -38,11 +38,31 @@ def read_asked(arguments: Sequence[str], config_dirs: Sequence[str]) -> Asked:
             raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
     if not paths:
         folders = [newest_run(RESULTS)]
-    runs = [read_run(folder) for folder in find_runs(folders)]
+    runs = _read(folders)
     for run in runs:
         for item in run.set_aside:
             say(f"set aside: {run.name}, {item.where}: {item.why}")
-    return Asked(claims, _real(runs), {path.name: read_published(path) for path in files})
+    return Inputs(claims, _real(runs), _published(files))
+
+
+def _read(folders: Sequence[Path]) -> list[StoredRun]:
+    """A run that cannot be read is an error where it was named itself; in a folder of runs the others go on."""
+    runs = []
+    for folder in find_runs(folders):
+        try:
+            runs.append(read_run(folder))
+        except InputError as error:
+            if folder in folders:
+                raise
+            say(f"set aside: {folder.name}: {error.what}")
+    return runs
+
+
+def _published(files: Sequence[Path]) -> dict[str, Published]:
+    names = [path.name for path in files]
+    return {
+        str(path) if names.count(path.name) > 1 else path.name: read_published(path) for path in dict.fromkeys(files)
+    }
 
 
 def _is_option(text: str) -> bool:
