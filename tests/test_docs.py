@@ -84,7 +84,7 @@ def test_the_list_of_points_is_complete() -> None:
     assert abstract <= set(POINTS)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/injected-truth.md"])
 def test_links_and_paths_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
@@ -100,5 +100,5 @@ def test_every_yaml_begins_with_a_sentence() -> None:
 
 def test_every_verb_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    for verb in ("run", "plan", "list", "doctor"):
+    for verb in ("run", "plan", "verify", "report", "list", "doctor"):
         assert f"bench {verb}" in readme

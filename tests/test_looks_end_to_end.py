@@ -87,6 +87,8 @@ def test_a_run_interrupted_in_its_later_blocks_is_resumed(options: tuple[str, ..
     assert plan["blocks"] == 40
     assert all(row["blocks"] in (2, None) for row in verdicts(tmp_path, options).values())
     done = len(lines(folder))
+    (tmp_path / "mine" / "claims" / "same.yaml").write_text(CLAIM.format(name="same", low=1.0, high=9.0))
+    (tmp_path / "mine" / "claims" / "new.yaml").write_text(CLAIM.format(name="new", low=1.0, high=9.0))
     resumed = start_bench("run", "--resume", str(folder), cwd=tmp_path)
     until(lambda: len(lines(folder)) > done, "the first trial after resuming")
     resumed.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from bench.claims import Claim, read_claims
 from bench.composition import compose_all
 from bench.judge.evidence import RunEvidence
 from bench.judge.ledger import Entry, ledger, place, to_json
+from bench.judge.published import Published
 from bench.records import PlannedTrial
 from bench.stored import StoredRun
 
@@ -177,3 +178,31 @@ def test_rows_are_plain_values() -> None:
     row = to_json(verdict)
     assert row["verdict"] == "confirmed" and row["quality"]["items"] == 10_000
     assert row["speedup"]["low"] < row["speedup"]["estimate"] < row["speedup"]["high"]
+
+
+def test_asking_for_fewer_claims_does_not_make_a_verdict_easier() -> None:
+    """The family is that of the run: clear alone, open among the twenty claims that the run was planned with."""
+    planned = {f"c{number:02d}": claim().model_dump() for number in range(20)}
+    stored = run(plan(), faster({"int8_ort": 1.35}, spread=0.1))
+    alone = entry(claim(), stored).verdicts[0]
+    among = entry(claim(), replace(stored, description={"config": {"claims": planned}})).verdicts[0]
+    assert (alone.verdict, among.verdict) == ("confirmed", "inconclusive")
+    assert alone.judged is not None and among.judged is not None
+    assert among.judged.low < alone.judged.low < alone.judged.high < among.judged.high
+    assert alone.speedup == among.speedup
+
+
+def test_printed_figures_do_not_overrule_what_was_measured() -> None:
+    printed = Published.model_validate({
+        "source": "a page", "device": "made-up device", "device_kind": "cpu",
+        "figures": [
+            {"workload": "w", "optimization": "fp32", "latency_ms": 1.0},
+            {"workload": "w", "optimization": "int8_ort", "latency_ms": 1.0},
+        ],
+    })  # fmt: skip
+    stored = run(plan(), faster({"int8_ort": 1.35}))
+    (both,) = ledger({"c": claim()}, [stored], {"page": printed})
+    assert [v.verdict for v in both.verdicts] == ["confirmed", "refuted"]
+    assert both.verdict == "confirmed" and both.own.fails == ()
+    (alone,) = ledger({"c": claim()}, [], {"page": printed})
+    assert alone.verdict == "refuted" and "as printed" in alone.own.fails[0]

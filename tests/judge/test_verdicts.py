@@ -258,6 +258,32 @@ def test_one_missing_trial_leaves_its_look_open() -> None:
     assert (found.verdict, found.blocks) == ("inconclusive", None)
 
 
+def test_a_line_that_was_lost_on_the_way_is_a_lost_block_and_no_more() -> None:
+    whole = run(plan(), faster({"int8_ort": 1.35}))
+    kept = tuple(trial for trial in whole.trials if (trial.block, trial.optimization) != (3, "int8_ort"))
+    found = one(StoredRun(whole.folder, {}, whole.plan, kept))
+    assert (found.verdict, found.blocks, found.lost_blocks) == ("confirmed", 10, 1)
+    assert found.speedup is not None and found.speedup.pairs == 9
+
+
+@pytest.mark.parametrize(("lost", "goes_on"), [(3, True), (5, True), (6, False)])
+def test_blocks_lost_to_a_passing_cause_are_made_up_for(lost: int, goes_on: bool) -> None:
+    def measured(planned: PlannedTrial) -> Mapping[str, Any]:
+        bad = planned.block <= lost and planned.optimization == "int8_ort"
+        return {"status": "invalid", "reason": "other processes", "throughput_per_s": 1.0} if bad else {}
+
+    stored = run(plan(), measured)
+    found = one(stored)
+    assert found.verdict == "invalid" and is_open(found, stored.plan) == goes_on
+
+
+def test_looks_that_err_too_often_are_refused() -> None:
+    for looks, level in (((10, 20, 40), 0.03), ((10, 100, 1000), 0.02), ((10, 10), 0.01)):
+        with pytest.raises(ValueError, match="looks"):
+            plan(looks=looks, look_level=level)
+    assert plan(looks=(10, 20, 40), look_level=0.02).looks == (10, 20, 40)
+
+
 @given(st.lists(st.floats(0.5, 3), min_size=30, max_size=30))
 @settings(max_examples=50)
 def test_a_verdict_stands_whatever_is_measured_later(later: list[float]) -> None:
