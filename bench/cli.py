@@ -135,7 +135,7 @@ def _verb(
     if judges:
         verb.add_argument(
             "evidence", nargs="*", metavar="RUN",
-            help="run folders, folders of runs, or yaml files of published figures (without any: the newest run in "
+            help="run folders, yaml files of published figures, or folders of either (without any: the newest run in "
             "results/), and 'claims=[name,name]' (without it: all claims)",
         )  # fmt: skip
     return verb

@@ -28,8 +28,8 @@ class RollUp:
 
     @property
     def places(self) -> str:
-        """The lists in a line: "holds: a; b. Fails: c." """
-        lists = (("holds", self.holds), ("fails", self.fails), ("open", self.open))
+        """The lists in a line: "Holds: a; b. Fails: c" """
+        lists = (("Holds", self.holds), ("Fails", self.fails), ("Open", self.open))
         return ". ".join(f"{name}: {'; '.join(places)}" for name, places in lists if places)
 
 
@@ -68,9 +68,10 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
     return [_entry(name, claim, rows[name]) for name, claim in claims.items()]
 
 
-def place(verdict: Verdict) -> str:
+def place(verdict: Verdict, on_device: bool = True) -> str:
     """Where a verdict holds, in words."""
-    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, verdict.device)
+    device = verdict.device if on_device else None
+    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, device)
     against = f" against {verdict.baseline}" if verdict.role == "same_runtime" else ""
     printed = " (as printed)" if verdict.evidence == "published" else ""
     return ", ".join(part for part in parts if part) + against + printed
@@ -107,12 +108,14 @@ def _roll_up(verdicts: Sequence[Verdict]) -> RollUp:
         verdict = "mixed" if "refuted" in decided else "confirmed"  # confirmed here, exceeded there
     else:
         verdict = "inconclusive" if counts["inconclusive"] else "invalid"
+    several = len({v.device for v in chosen}) > 1
+
+    def places(*words: str) -> tuple[str, ...]:
+        return tuple(place(v, several) for v in chosen if v.verdict in words)
+
+    summary = f"{', '.join(words)} of {tried}"
     return RollUp(
-        verdict,
-        f"{', '.join(words)} of {tried}",
-        holds=tuple(place(v) for v in chosen if v.verdict in ("confirmed", "exceeded")),
-        fails=tuple(place(v) for v in chosen if v.verdict == "refuted"),
-        open=tuple(place(v) for v in chosen if v.verdict in ("inconclusive", "invalid")),
+        verdict, summary, places("confirmed", "exceeded"), places("refuted"), places("inconclusive", "invalid")
     )
 
 

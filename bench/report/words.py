@@ -49,7 +49,7 @@ def rolled(found: RollUp | None) -> str:
     """What several verdicts come to, and where; empty where there is nothing to roll up."""
     if found is None or found.verdict == "not_testable":
         return ""
-    return f"{found.summary}. {found.places[:1].upper()}{found.places[1:]}" if found.places else found.summary
+    return f"{found.summary}. {found.places}" if found.places else found.summary
 
 
 def heading(entry: Entry, counted: bool) -> str:

@@ -27,12 +27,12 @@ class Inputs:
 
 
 def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
-    """Paths are runs, folders of runs, or yaml files of published figures; without any, the newest run is meant.
+    """Paths are runs, yaml files of published figures, or folders of either; without any, the newest run is meant.
     `claims=[...]` chooses claims, otherwise all are judged. Rehearsals are refused."""
     paths = [Path(text) for text in arguments if not _is_option(text)]
     claims = _claims([text for text in arguments if _is_option(text)], config_dirs)
-    files = [path for path in paths if path.suffix in TABLES]
-    folders = [path for path in paths if path.suffix not in TABLES]
+    files = [file for path in paths for file in _files(path)]
+    folders = [path for path in paths if not _files(path)]
     for path in paths:
         if not path.exists():
             raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
@@ -43,6 +43,13 @@ def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
         for item in run.set_aside:
             say(f"set aside: {run.name}, {item.where}: {item.why}")
     return Inputs(claims, _real(runs), _published(files))
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of published figures that a path names: itself, or what a folder holds."""
+    if path.suffix in TABLES:
+        return [path]
+    return sorted(file for file in path.glob("*") if file.suffix in TABLES) if path.is_dir() else []
 
 
 def _read(folders: Sequence[Path]) -> list[StoredRun]:
