@@ -84,7 +84,9 @@ def test_the_list_of_points_is_complete() -> None:
     assert abstract <= set(POINTS)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/injected-truth.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/injected-truth.md"]
+)
 def test_links_and_paths_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
