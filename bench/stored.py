@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pydantic
 
 from bench.claims import Claim, read_claims
@@ -26,13 +24,6 @@ TRIALS = "trials.jsonl"
 GREATEST = 1e12
 """Items per second, milliseconds: more than any device gives or anybody waits for."""
 LEAST_PER_S = 1e-9
-GREATEST_READING = 1e30
-MOST_ROWS = 10_000_000
-"""Of one table: a few bytes of Parquet may stand for more rows than there is memory."""
-WHOLE, NUMBER, TRUTH, TEXT = "iu", "iuf", "b", "OSU"
-"""Kinds of numpy's types that a column may have."""
-SAMPLE_COLUMNS = {"tenant": WHOLE, "end_ns": WHOLE, "latency_ns": NUMBER, "counted": TRUTH}
-TELEMETRY_COLUMNS = {"t_ns": WHOLE, "subject": TEXT, "metric": TEXT, "value": NUMBER}
 
 
 @dataclass(frozen=True)
@@ -41,16 +32,6 @@ class SetAside:
 
     where: str
     why: str
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The requests of one trial that counted: which tenant answered, how long it took, and when the window was."""
-
-    tenant: npt.NDArray[np.int64]
-    latency_ms: npt.NDArray[np.float64]
-    start_ns: int
-    end_ns: int
 
 
 @dataclass(frozen=True)
@@ -110,10 +91,10 @@ def newest_run(results: Path) -> Path:
 def read_run(folder: Path) -> StoredRun:
     """Raises InputError where there is no plan that can be read: without it nothing of the run means anything."""
     try:
-        plan = Plan.model_validate_json(_content(folder / PLAN))
+        plan = Plan.model_validate_json(content(folder / PLAN))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"this run's plan cannot be read: {_first(error)}",
+            f"this run's plan cannot be read: {first_line(error)}",
             where=str(folder / PLAN),
             hint="restore it from a copy; nothing can be judged without the plan",
         ) from error
@@ -125,7 +106,7 @@ def read_run(folder: Path) -> StoredRun:
 def parse_lines(path: Path) -> Iterator[tuple[int, TrialRecord | ValueError]]:
     """Each whole line with its number: a trial, or the error in it. What follows the last newline is no whole line."""
     try:
-        lines = _content(path).split(b"\n")
+        lines = content(path).split(b"\n")
     except FileNotFoundError:
         return
     for number, line in enumerate(lines[:-1], start=1):
@@ -133,37 +114,6 @@ def parse_lines(path: Path) -> Iterator[tuple[int, TrialRecord | ValueError]]:
             yield number, TrialRecord.model_validate_json(line)
         except ValueError as error:
             yield number, error
-
-
-def read_samples(run: StoredRun, trial: TrialRecord) -> Samples | SetAside:
-    """The requests of one trial. Names of trials are checked when they are read, so they stay inside the folder."""
-    table = _table(run.folder / "samples" / f"{trial.id}.parquet", SAMPLE_COLUMNS)
-    if isinstance(table, SetAside):
-        return table
-    where = f"samples/{trial.id}.parquet"
-    counted = table["counted"]
-    if not counted.any():
-        return SetAside(where, "no request in it counts")
-    latency_ms = table["latency_ns"][counted].astype(np.float64) / 1e6
-    ends_ns = table["end_ns"][counted].astype(np.int64)
-    tenant = table["tenant"][counted].astype(np.int64)
-    if not ((latency_ms >= 0) & (latency_ms <= GREATEST)).all():
-        return SetAside(where, "it holds latencies that cannot be")
-    return Samples(tenant, latency_ms, int(ends_ns[0] - latency_ms[0] * 1e6), int(ends_ns.max()))
-
-
-def read_telemetry(run: StoredRun, trial: TrialRecord) -> dict[tuple[str, str], npt.NDArray[np.float64]] | SetAside:
-    """(subject, metric) -> [ticks, 2]: ns of the shared clock, value."""
-    table = _table(run.folder / "telemetry" / f"{trial.id}.parquet", TELEMETRY_COLUMNS)
-    if isinstance(table, SetAside):
-        return table
-    ticks = np.column_stack([table["t_ns"].astype(np.float64), table["value"].astype(np.float64)])
-    sound = np.all(np.abs(ticks) <= GREATEST_READING, axis=1)  # which no NaN is
-    rows: dict[tuple[str, str], list[int]] = {}
-    for index, key in enumerate(zip(table["subject"].tolist(), table["metric"].tolist(), strict=True)):
-        if sound[index]:
-            rows.setdefault((str(key[0]), str(key[1])), []).append(index)
-    return {key: ticks[chosen] for key, chosen in rows.items()}
 
 
 def _matched(plan: Plan, path: Path) -> tuple[tuple[TrialRecord, ...], list[SetAside]]:
@@ -174,7 +124,7 @@ def _matched(plan: Plan, path: Path) -> tuple[tuple[TrialRecord, ...], list[SetA
     for number, found in _lines(path, aside):
         where = f"{TRIALS}, line {number}"
         if isinstance(found, ValueError):
-            aside.append(SetAside(where, _first(found)))
+            aside.append(SetAside(where, first_line(found)))
         elif why := _stranger(plan, planned.get(found.id), found):
             aside.append(SetAside(where, why))
         elif found.id in trials:
@@ -188,7 +138,7 @@ def _lines(path: Path, aside: list[SetAside]) -> Iterator[tuple[int, TrialRecord
     try:
         yield from parse_lines(path)
     except OSError as error:
-        aside.append(SetAside(TRIALS, _first(error)))
+        aside.append(SetAside(TRIALS, first_line(error)))
 
 
 def _stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> str | None:
@@ -214,7 +164,7 @@ def _possible(found: TrialRecord) -> bool:
     return greatest <= GREATEST and (not found.throughput_per_s or found.throughput_per_s >= LEAST_PER_S)
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
     """Of a file, and of nothing else: a device or a pipe would never end."""
     if not path.is_file() and path.exists():
         raise OSError("it is no file")
@@ -223,36 +173,13 @@ def _content(path: Path) -> bytes:
 
 def _description(path: Path) -> tuple[Mapping[str, Any], list[SetAside]]:
     try:
-        content = json.loads(_content(path))
+        found = json.loads(content(path))
     except (OSError, ValueError, RecursionError) as error:
-        return {}, [SetAside(RUN, _first(error))]
-    return (content, []) if isinstance(content, dict) else ({}, [SetAside(RUN, "it is not a JSON object")])
+        return {}, [SetAside(RUN, first_line(error))]
+    return (found, []) if isinstance(found, dict) else ({}, [SetAside(RUN, "it is not a JSON object")])
 
 
-def _table(path: Path, columns: Mapping[str, str]) -> dict[str, npt.NDArray[Any]] | SetAside:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    where = f"{path.parent.name}/{path.name}"
-    try:
-        # Through memory: of ten thousand small files, opening them inside pyarrow would cost most.
-        file = pq.ParquetFile(pa.BufferReader(_content(path)))
-        if file.metadata.num_rows > MOST_ROWS:
-            return SetAside(where, f"it has {file.metadata.num_rows} rows, and at most {MOST_ROWS} are read")
-        table = file.read(columns=list(columns), use_threads=False)
-        missing = [name for name in columns if name not in table.column_names]
-        if missing:
-            return SetAside(where, f"it has no column {', '.join(missing)}")
-        found = {name: table.column(name).to_numpy() for name in columns}
-        wrong = [name for name, kinds in columns.items() if found[name].dtype.kind not in kinds]
-        if wrong and table.num_rows:  # without rows there are no types
-            return SetAside(where, f"its column {wrong[0]} is of another type or has gaps")
-        return found
-    except (OSError, ValueError, pa.ArrowException) as error:
-        return SetAside(where, _first(error))
-
-
-def _first(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of what an error says, shortened: it may quote what a stranger wrote."""
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from made_up_runs import parquet, sample_table, telemetry_table
 
 from bench.errors import InputError
-from bench.stored import MOST_ROWS, SetAside, StoredRun, read_run, read_samples, read_telemetry
+from bench.stored import SetAside, StoredRun, read_run
+from bench.stored_tables import MOST_ROWS, read_samples, read_telemetry
 
 SAMPLES = {"tenant": [0, 0], "end_ns": [10, 20], "latency_ns": [5, 5], "counted": [True, True]}
 TELEMETRY = {"t_ns": [1, 2], "subject": ["tenant0"] * 2, "metric": ["cpu_s"] * 2, "value": [0.1, 0.2]}

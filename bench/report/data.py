@@ -18,7 +18,8 @@ from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
 from bench.report.timeline import Timeline, timeline
-from bench.stored import SetAside, StoredRun, read_samples
+from bench.stored import SetAside, StoredRun
+from bench.stored_tables import read_samples
 
 PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 """Percentiles of the pooled latencies that are drawn; the outermost only where enough requests stand behind them."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.records import TrialRecord
-from bench.stored import SetAside, StoredRun, read_samples, read_telemetry
+from bench.stored import SetAside, StoredRun
+from bench.stored_tables import read_samples, read_telemetry
 
 TOTALS = {"_s": "_cores", "_j": "_w", "_switches": "_switches_per_s"}
 """Running totals by the end of their name: what their rate is called. CPU seconds per second are cores, joules per
