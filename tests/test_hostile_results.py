@@ -185,7 +185,6 @@ PLANS: dict[str, dict[str, Any]] = {
     "scripts in names": {"workload": SCRIPT, "scenario": SCRIPT, "device_kind": SCRIPT, "protocol": SCRIPT},
     "no trials": {"trials": []},
     "looks without a level": {"look_level": None},
-    "looks that fall": {"looks": [20, 10, 1]},
     "a look at one block": {"looks": [1]},
     "huge blocks": {"blocks": 10**30, "looks": [10, 10**30]},
     "a baseline of nobody": {"baseline": "nobody"},
@@ -202,6 +201,14 @@ def test_an_odd_plan_breaks_nothing(folder: Path, harm: str) -> None:
     content = json.loads((folder / "plan.json").read_text())
     (folder / "plan.json").write_text(json.dumps({**content, **PLANS[harm]}))
     use(folder)
+
+
+@pytest.mark.parametrize("looks", [[20, 10, 1], [10, 10], list(range(1, 32))])
+def test_a_plan_that_peeks_at_will_is_refused(folder: Path, looks: list[int]) -> None:
+    content = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps({**content, "looks": looks}))
+    with pytest.raises(InputError, match="looks"):
+        read_run(folder)
 
 
 def test_the_same_trial_planned_twice_breaks_nothing(folder: Path) -> None:
