@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import os
 import re
@@ -154,7 +153,7 @@ def _protocol(node: Any) -> contract.Protocol:
     for name, value in dataclasses.asdict(protocol).items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name} is {value}", where=f"protocol.{name}", hint="it must be a finite number")
-    most = strictest_level((protocol.blocks, *protocol.later_looks))
+    most = strictest_level(protocol.looks or (protocol.blocks,))
     checks = (
         ("blocks", 1 <= protocol.blocks <= 10_000, "at least 1, and at most 10000"),
         ("min_requests", protocol.min_requests >= 1, "at least 1"),
@@ -164,7 +163,7 @@ def _protocol(node: Any) -> contract.Protocol:
         ("window_limit_s", protocol.window_limit_s >= protocol.window_s, "at least window_s"),
         ("trial_limit_s", protocol.trial_limit_s > protocol.window_s, "more than window_s"),
         ("build_limit_s", protocol.build_limit_s > 0, "more than 0"),
-        ("later_looks", _rising(protocol), f"rising, above blocks ({protocol.blocks}), and at most 10000"),
+        ("doublings", 0 <= protocol.doublings <= 6, "0 to 6"),
         ("look_level", _strict(protocol), f"null, or above 0 and at most {most:.3g} for such looks"),
     )
     for name, holds, words in checks:
@@ -175,11 +174,6 @@ def _protocol(node: Any) -> contract.Protocol:
                 hint=f"it must be {words}",
             )
     return protocol
-
-
-def _rising(protocol: contract.Protocol) -> bool:
-    totals = (protocol.blocks, *protocol.later_looks)
-    return all(a < b for a, b in itertools.pairwise(totals)) and totals[-1] <= 10_000
 
 
 def _strict(protocol: contract.Protocol) -> bool:

@@ -369,8 +369,8 @@ class Protocol:
     """How many blocks, how long. Configs: `configs/protocol/`. Times in seconds.
 
     look_level: two-sided level at which verdicts are drawn at each look; None: this protocol draws none.
-    later_looks: totals of blocks at which verdicts that are still open are looked at again, e.g. [20, 40]. The first
-        look is at `blocks`. Looking often needs a stricter level (`records.strictest_level`).
+    doublings: how often the number of blocks is doubled while verdicts are open; each time is one more look. More looks
+        need a stricter level (`records.strictest_level`).
     noise_floor: measure the baseline a second time in every block, under another name.
     """
 
@@ -383,13 +383,13 @@ class Protocol:
     trial_limit_s: float
     build_limit_s: float = 1800.0
     look_level: float | None = None
-    later_looks: tuple[int, ...] = ()
+    doublings: int = 0
     noise_floor: bool = False
 
     @property
     def looks(self) -> tuple[int, ...]:
         """Totals of blocks at which verdicts are drawn."""
-        return (self.blocks, *self.later_looks) if self.look_level is not None else ()
+        return tuple(self.blocks * 2**times for times in range(self.doublings + 1)) if self.look_level else ()
 
 
 def importable(name: str) -> bool:

@@ -183,8 +183,8 @@ def first_line(error: Exception) -> str:
     """The first line of what an error says, shortened: it may quote what a stranger wrote."""
     if isinstance(error, pydantic.ValidationError):
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return f"{place}: {first['msg']}"[:200] if place else str(first["msg"])[:200]
+        what, place = first["msg"].removeprefix("Value error, "), ".".join(str(part) for part in first["loc"])
+        return f"{place}: {what}"[:200] if place else what[:200]
     if isinstance(error, FileNotFoundError):
         return "it is missing"
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -58,7 +58,7 @@ def _experiment(folder: Path, options: list[str]) -> list[Floor]:
         plans = []
     if not plans:
         chosen = any(option.startswith("optimizations=") for option in options)
-        own = ["protocol.later_looks=[]", f"results_dir={folder}", *([] if chosen else ["optimizations=[fp32]"])]
+        own = ["protocol.doublings=0", f"results_dir={folder}", *([] if chosen else ["optimizations=[fp32]"])]
         done = subprocess.run([sys.executable, "-m", "bench", "run", *options, *own], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)

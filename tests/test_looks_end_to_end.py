@@ -30,7 +30,7 @@ CLAIM = """\
   baseline: native
   treatments: [{name}]
 """
-QUICK = ("protocol.blocks=6", "protocol.later_looks=[8,10]", "protocol.warmup_min_s=0", "protocol.window_s=0.1")
+QUICK = ("protocol.blocks=6", "protocol.doublings=1", "protocol.warmup_min_s=0", "protocol.window_s=0.1")
 
 
 @pytest.fixture
@@ -68,23 +68,23 @@ def test_only_what_is_open_is_measured_again(options: tuple[str, ...], tmp_path:
     last = found["same"]["blocks"]
     assert blocks == {"native": last, "native_again": last, "same": last, "slowed": 6}
     if found["same"]["verdict"] == "inconclusive":  # on its bound it is decided, wrongly, once in twenty
-        assert last == 10
+        assert last == 12
         assert "1x" in found["same"]["reason"] and "more blocks" in found["same"]["reason"]
     assert "verdicts are open" in result.stderr or last == 6
 
 
 def test_a_run_interrupted_in_its_later_blocks_is_resumed(options: tuple[str, ...], tmp_path: Path) -> None:
-    process = start_bench("run", *options, "protocol.blocks=2", "protocol.later_looks=[40]", cwd=tmp_path)
+    process = start_bench("run", *options, "protocol.blocks=2", "protocol.doublings=2", cwd=tmp_path)
     results = tmp_path / "results"
     until(
-        lambda: run_folders(results) and len(lines(run_folders(results)[0])) > 12 if _begun(results) else False, "more"
+        lambda: run_folders(results) and len(lines(run_folders(results)[0])) > 9 if _begun(results) else False, "more"
     )
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130, err
     (folder,) = run_folders(results)
     plan = json.loads((folder / "plan.json").read_text())
-    assert plan["blocks"] == 40
+    assert plan["blocks"] == 4
     assert all(row["blocks"] in (2, None) for row in verdicts(tmp_path, options).values())
     done = len(lines(folder))
     (tmp_path / "mine" / "claims" / "same.yaml").write_text(CLAIM.format(name="same", low=1.0, high=9.0))

@@ -281,8 +281,9 @@ def test_only_gives_partitions_fewer_optimizations(tmp_path: Path) -> None:
     plan = json.loads(run_bench("plan", *wanted, cwd=tmp_path).stdout)
     cells = sorted((trial["partition"], trial["optimization"]) for trial in plan["trials"])
     assert cells == [
-        ("cpuset", "fp32"), ("full", "bf16"), ("full", "fp32"), ("full", "ort_fp32"),
-        ("time_shared", "fp32"), ("time_shared", "ort_fp32"),
+        ("cpuset", "fp32"), ("cpuset", "fp32_again"),
+        ("full", "bf16"), ("full", "fp32"), ("full", "fp32_again"), ("full", "ort_fp32"),
+        ("time_shared", "fp32"), ("time_shared", "fp32_again"), ("time_shared", "ort_fp32"),
     ]  # fmt: skip
 
 
