@@ -107,7 +107,7 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         telemetry=_named(config, "telemetry", contract.TelemetrySource, may_be_empty=True),
         isolation=instantiate(config["isolation"], contract.Isolation, "isolation"),
         device=select.find_device(config["gpu"]),
-        claims=read_claims(config["claims"]),
+        claims=read_claims(config.get("claims")),
         baseline=baseline,
         again=again,
         only=_only(config["only"], partitions, optimizations),

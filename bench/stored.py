@@ -74,7 +74,7 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
                 hint="name the folder that `bench run` printed, or one that holds such folders",
             )
         found += inside
-    return list(dict.fromkeys(found))
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
 def newest_run(results: Path) -> Path:
@@ -151,6 +151,8 @@ def _stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> s
         return f"trial {found.id} was measured on another device than the run"
     if found.status == "ok" and not found.throughput_per_s:
         return f"trial {found.id} is called valid and has no throughput"
+    if found.status == "ok" and found.gate is not None and not found.gate.valid:
+        return f"trial {found.id} is called valid, and its gate says otherwise"
     if not _possible(found):
         return f"trial {found.id} has numbers that cannot be"
     return None

@@ -13,6 +13,8 @@ from forked import Forked
 from harness import three_lines
 from made_up_runs import accuracy, faster, infeasible, plan, run, write
 
+from bench.records import PlannedTrial
+
 CLAIMS = Path(__file__).parents[1] / "configs" / "claims"
 OLD, NEW = "20261101-090000-specimen", "20261102-080000-specimen"
 MINE: dict[str, Any] = {
@@ -221,3 +223,23 @@ def test_judging_writes_nothing(bench: Forked, here: Path) -> None:
         path: path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name not in (".out", ".err")
     }
     assert after == before
+
+
+def test_a_claim_that_was_declined_does_not_pass_a_gate(bench: Forked, here: Path) -> None:
+    """Finer than the noise floor: nothing was decided about it."""
+    noisy = plan({"full": ("fp32", "fp32_again", "int8_ort")}, again="fp32_again")
+
+    def measured(planned: PlannedTrial) -> dict[str, float]:
+        fast = (planned.optimization == "fp32_again") == bool(planned.block % 2)
+        return {"throughput_per_s": 130.0 if fast else 80.0}
+
+    write(run(noisy, measured), here / "results" / "20261105-noisy")
+    own_claim(here, reading="at_least", low=1.02, high=None)
+    (row,) = verify(bench, here, "results/20261105-noisy", "claims=[mine]")
+    assert row["verdict"] == "not_testable" and "declined" in row["reason"]
+    gate = ("verify", "--config-dir", "own", "results/20261105-noisy", "claims=[mine]", "--gate")
+    assert bench(*gate, cwd=here).returncode == 4
+
+
+def test_no_claims_at_all_are_no_error(bench: Forked, here: Path) -> None:
+    assert verify(bench, here, "claims=[]") == []

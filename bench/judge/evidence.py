@@ -125,8 +125,11 @@ class RunEvidence:
         """Quality loss of the treatment. It is counted against the baseline of the run; where that is neither the
         claim's nor the contrast's, nothing is known."""
         trials = self._cells.get(contrast.treatment, {}).values()
-        quality = next((trial.quality for trial in trials if trial.quality), None)
-        return loss_of(quality) if quality and quality.baseline in (claim.baseline, contrast.baseline[1]) else None
+        qualities = {trial.quality for trial in trials if trial.quality}
+        if len(qualities) != 1:  # several: not all trials ran the same model, and nobody knows which one is meant
+            return None
+        (quality,) = qualities
+        return loss_of(quality) if quality.baseline in (claim.baseline, contrast.baseline[1]) else None
 
     def floor(self, partition: str, blocks: int) -> Floor | None:
         """The noise floor of a partition, up to block `blocks`; None where fewer than two blocks measured it."""

@@ -65,13 +65,14 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
     for name, source in published.items():
         for verdict in judge_published(name, source, claims):
             rows[verdict.claim].append(verdict)
-    return [_entry(name, claim, rows[name]) for name, claim in claims.items()]
+    devices = {(run.plan.device_kind, run.plan.device) for run in runs}
+    return [_entry(name, claim, rows[name], devices) for name, claim in claims.items()]
 
 
-def place(verdict: Verdict, on_device: bool = True) -> str:
-    """Where a verdict holds, in words."""
-    device = verdict.device if on_device else None
-    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, device)
+def place(verdict: Verdict, among_others: bool = True) -> str:
+    """Where a verdict holds, in words; `among_others`: with its device and run, because there are several."""
+    origin = (verdict.device, verdict.run) if among_others else ()
+    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, *origin)
     against = f" against {verdict.baseline}" if verdict.role == "same_runtime" else ""
     printed = " (as printed)" if verdict.evidence == "published" else ""
     return ", ".join(part for part in parts if part) + against + printed
@@ -82,14 +83,15 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
     return asdict(verdict)
 
 
-def _entry(name: str, claim: Claim, found: list[Verdict]) -> Entry:
+def _entry(name: str, claim: Claim, found: list[Verdict], devices: set[tuple[str, str]]) -> Entry:
     counted = [verdict for verdict in found if verdict.counted]
     beside = [verdict for verdict in found if not verdict.counted]
     if claim.settled:
         counted.insert(0, _settled(name, claim))
         own = RollUp(claim.settled.verdict, claim.settled.reason)
     else:
-        counted = counted or [_nothing(name, claim)]
+        here = any(claim.counts(*device) for device in devices)
+        counted = counted or [_nothing(name, claim, here and claim.measurable)]
         own = _roll_up(counted)
     return Entry(name, claim, own, _roll_up(beside) if beside else None, (*counted, *beside))
 
@@ -108,7 +110,7 @@ def _roll_up(verdicts: Sequence[Verdict]) -> RollUp:
         verdict = "mixed" if "refuted" in decided else "confirmed"  # confirmed here, exceeded there
     else:
         verdict = "inconclusive" if counts["inconclusive"] else "invalid"
-    several = len({v.device for v in chosen}) > 1
+    several = len({(v.device, v.run) for v in chosen}) > 1
 
     def places(*words: str) -> tuple[str, ...]:
         return tuple(place(v, several) for v in chosen if v.verdict in words)
@@ -134,11 +136,13 @@ def _settled(name: str, claim: Claim) -> Verdict:
     return Verdict(claim=name, verdict=word, reason=reason, counted=True, evidence="specification")
 
 
-def _nothing(name: str, claim: Claim) -> Verdict:
-    """No evidence from the hardware that the claim speaks of: what a test would need."""
+def _nothing(name: str, claim: Claim, here: bool) -> Verdict:
+    """No evidence from the hardware that the claim speaks of: what a test would need. `here`: that hardware is here."""
     reason = f"needs {claim.needs}" if claim.needs else "needs a run that measures its treatments beside its baseline"
+    if here:
+        reason = f"none of its treatments was measured beside {claim.baseline}: {', '.join(claim.treatments)}"
     if claim.devices:
-        reason += f"; it speaks of {', '.join(claim.devices)}"
+        reason += f"; it speaks of {', '.join(pattern.strip('*') for pattern in claim.devices)}"
     return Verdict(claim=name, verdict="not_testable", reason=reason, counted=True, evidence="none")
 
 

@@ -46,10 +46,11 @@ def undecided(
         return f"{speedup} against the claimed {band(claim)}, but {_unsettled(claim, loss)}"
     low, high = claim.band
     crossed = " and ".join(f"{bound:g}x" for bound in (low, high) if judged.low <= bound <= judged.high)
-    needs = "more than anybody measures" if more_blocks >= MOST_PAIRS - speedup.pairs else f"about {more_blocks} more"
+    endless = more_blocks >= MOST_PAIRS - speedup.pairs
+    needs = "more blocks than anybody measures" if endless else f"about {more_blocks} more blocks"
     return (
         f"the interval that it is judged by, [{judged.low:.2f}, {judged.high:.2f}], holds {crossed or 'a bound'}; "
-        f"at this spread it needs {needs} blocks"
+        f"at this spread it needs {needs}"
     )
 
 
@@ -87,7 +88,7 @@ def below_floor(width: float, floor: float) -> str:
 
 def no_look(plan: Plan, blocks: int) -> str:
     """Why a run has no verdicts at all."""
-    if plan.look_level is None:
+    if plan.look_level is None or not plan.looks:
         return f"planned to draw no verdicts (protocol {plan.protocol}); measure with protocol=standard or publish"
     return f"{blocks} blocks, and the first look is at {plan.looks[0]}: finish the run with bench run --resume"
 

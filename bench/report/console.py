@@ -19,11 +19,18 @@ from bench.report.cells import cell_line
 LEAST_WIDTH = 144
 
 
+class _Output(Console):
+    """rich ends the process with 1 when its reader has gone, which would read as a failed gate."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def result_console() -> Console:
     """Standard output, never narrower than a table needs: a wrapped line can be read, a cut number cannot."""
-    console = Console(highlight=False)
+    console = _Output(highlight=False)
     if not console.is_terminal or console.width < LEAST_WIDTH:
-        console = Console(highlight=False, width=LEAST_WIDTH)
+        console = _Output(highlight=False, width=LEAST_WIDTH)
     return console
 
 

@@ -13,6 +13,7 @@ from bench.judge.reasons import band
 from bench.judge.verdicts import Verdict
 from bench.report import words
 from bench.report.console import escape, result_console
+from bench.report.sections.verdicts import claimed, source
 
 
 def print_ledger(entries: Sequence[Entry]) -> None:
@@ -20,8 +21,8 @@ def print_ledger(entries: Sequence[Entry]) -> None:
     console = result_console()
     for entry in entries:
         console.print(f"[bold]{escape(entry.name)}[/]  {escape(words.word(entry.verdict))}", soft_wrap=True)
-        claimed = "" if entry.claim.reading == "qualitative" else f": {band(entry.claim)}"
-        console.print(escape(f"  {entry.claim.title}{claimed}  ({_source(entry)})"), soft_wrap=True)
+        says = ": ".join(part for part in (entry.claim.title, claimed(entry)) if part)
+        console.print(escape(f"  {says}  ({source(entry)})"), soft_wrap=True)
         for counted in (True, False):
             chosen = [verdict for verdict in entry.verdicts if verdict.counted == counted]
             if chosen:
@@ -29,8 +30,9 @@ def print_ledger(entries: Sequence[Entry]) -> None:
                 rolled = words.rolled(entry.own if counted else entry.beside) if len(chosen) > 1 else ""
                 if rolled:
                     console.print(escape(f"    {rolled}"), soft_wrap=True)
+                several = len({(verdict.device, verdict.run) for verdict in chosen}) > 1
                 for verdict in chosen:
-                    console.print(escape(f"    {_line(verdict)}"), soft_wrap=True)
+                    console.print(escape(f"    {_line(verdict, several)}"), soft_wrap=True)
         console.print()
 
 
@@ -73,14 +75,10 @@ def _notes(entries: Sequence[Entry], spoken: Sequence[Entry]) -> list[str]:
     return lines
 
 
-def _line(verdict: Verdict) -> str:
-    place = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario)
+def _line(verdict: Verdict, several: bool) -> str:
+    origin = (verdict.device, verdict.run) if several else ()
+    place = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, *origin)
     where = " ".join(part for part in place if part)
     against = f" vs {verdict.baseline}" if verdict.baseline else ""
     fragile = " (fragile: ranks say otherwise)" if verdict.fragile else ""
     return f"{words.word(verdict.verdict)}  {where}{against}{': ' if where else ''}{verdict.reason}{fragile}"
-
-
-def _source(entry: Entry) -> str:
-    source = entry.claim.source
-    return " ".join(part for part in (source.document, source.section) if part)

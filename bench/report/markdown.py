@@ -57,14 +57,26 @@ def _verdicts(report: Report) -> list[str]:
             if rows:
                 lines += [f"### {title}", "", *_table(names, rows)]
     if silent:
-        rows = [(i.entry.name, f"{i.entry.claim.title} ({i.claimed})", i.needs.removeprefix("needs ")) for i in silent]
+        rows = [
+            (
+                i.entry.name,
+                ": ".join(part for part in (i.entry.claim.title, i.claimed) if part),
+                i.needs.removeprefix("needs "),
+            )
+            for i in silent
+        ]
         lines += ["### Not testable here", "", *_table(("claim", "it says", "a test needs"), rows)]
     return lines
 
 
 def _roll_up(group: Group) -> tuple[str, ...]:
     entry = group.entry
-    return entry.name, f"{entry.claim.title}: {group.claimed}", words.word(entry.verdict), entry.own.summary
+    return (
+        entry.name,
+        ": ".join(part for part in (entry.claim.title, group.claimed) if part),
+        words.word(entry.verdict),
+        entry.own.summary,
+    )
 
 
 def _rows(group: Group, counted: bool) -> Iterable[tuple[str, ...]]:

@@ -42,6 +42,10 @@ def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
     for run in runs:
         for item in run.set_aside:
             say(f"set aside: {run.name}, {item.where}: {item.why}")
+        for name, claim in claims.items():
+            planned = run.claims.get(name)
+            if planned and planned.measurable and claim.measurable and planned != claim:
+                say(f"note: the claim {name} is not as it was when {run.name} was planned")
     return Inputs(claims, _real(runs), _published(files))
 
 
@@ -84,7 +88,7 @@ def _claims(options: Sequence[str], config_dirs: Sequence[str]) -> Mapping[str, 
                 where=text,
                 hint="'claims=[name,name]' chooses claims; everything else is a run's folder",
             )
-    return read_claims(compose_all(options, user_folders(config_dirs))[0].config["claims"])
+    return read_claims(compose_all(options, user_folders(config_dirs))[0].config.get("claims"))
 
 
 def _real(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:

@@ -20,7 +20,7 @@ def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gat
     entries = ledger(inputs.claims, inputs.runs, inputs.published)
     if as_json:
         rows = [to_json(verdict) for entry in entries for verdict in entry.verdicts]
-        json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
+        json.dump(rows, sys.stdout, indent=1)
         sys.stdout.write("\n")
     else:
         print_ledger(entries)
@@ -38,4 +38,5 @@ def _exit_code(entries: Sequence[Entry]) -> int:
 
 
 def _measured(entry: Entry) -> bool:
-    return any(verdict.counted and verdict.evidence == "measured" for verdict in entry.verdicts)
+    """Something was decided or tried there; a claim that is finer than the noise floor was not."""
+    return any(v.counted and v.evidence == "measured" and v.verdict != "not_testable" for v in entry.verdicts)

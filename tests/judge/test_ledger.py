@@ -76,7 +76,7 @@ def test_without_any_run_every_claim_says_what_it_needs() -> None:
         assert found.verdict == (settled.verdict if settled else "not_testable")
         assert verdict.evidence == ("specification" if settled else "none")
         assert found.claim.needs in verdict.reason or settled
-        assert not found.claim.devices or settled or found.claim.devices[0] in verdict.reason
+        assert not found.claim.devices or settled or found.claim.devices[0].strip("*") in verdict.reason
 
 
 def test_a_cpu_never_counts_for_a_claim_about_gpus() -> None:
@@ -95,7 +95,7 @@ def test_a_cpu_never_counts_for_a_claim_about_gpus() -> None:
 def test_evidence_of_another_gpu_stands_beside() -> None:
     a100 = run(plan(device_kind="cuda", device="NVIDIA A100"), faster({"int8_ort": 1.0}))
     found = entry(claim(hardware="gpu", devices=("*A30*",)), a100)
-    assert found.verdict == "not_testable" and "*A30*" in found.own.summary
+    assert found.verdict == "not_testable" and "A30" in found.own.summary
     assert [(v.verdict, v.counted) for v in found.verdicts] == [("not_testable", True), ("refuted", False)]
 
 

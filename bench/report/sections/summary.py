@@ -47,12 +47,14 @@ def summary(report: Report) -> Summary:
     open_to_evidence = [entry.verdict for entry in report.entries if entry.claim.settled is None]
     claims = Tally("Claims, on the hardware that they speak of", _counts(open_to_evidence))
     beside = Tally("Verdicts on other hardware, not counted", _counts([v.verdict for v in others(report.entries)]))
+    same = [v.verdict for entry in report.entries for v in entry.verdicts if v.role == "same_runtime"]
+    within = Tally("Verdicts against fp32 in the treatment's own runtime", _counts(same))
     return Summary(
         title(report),
         kind,
         _facts(report),
         _paragraph(report, claims, beside),
-        [tally for tally in (claims, beside) if tally.counts],
+        [tally for tally in (claims, beside, within) if tally.counts],
         _warnings(report),
     )
 
@@ -115,7 +117,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     facts = [
         ("Device", _distinct(run.run.plan.device for run in runs)),
         ("Measured", _distinct(started(run) for run in runs)),
-        ("Protocol", _distinct(f"{r.run.plan.protocol}, {counted(r.run.plan.blocks, 'block')}" for r in runs)),
+        ("Protocol", _distinct(f"{r.run.plan.protocol}, {_blocks(r)}" for r in runs)),
         ("Trials", _distinct(_trials(run) for run in runs)),
         ("Published figures", _distinct(f"{p.source} ({p.device})" for p in report.published.values())),
     ]
@@ -134,9 +136,22 @@ def _trials(run: RunReport) -> str:
     return f"{valid:,} valid of {len(trials):,} measured, {len(run.run.plan.trials):,} planned"
 
 
+def _blocks(run: RunReport) -> str:
+    """Cells whose verdicts were drawn early have fewer blocks than others."""
+    first, last = min((cell.row.planned for cell in run.cells), default=0), run.run.plan.blocks
+    return counted(last, "block") if first in (0, last) else f"{first} to {last} blocks"
+
+
 def _distinct(values: object) -> str:
     found = [value for value in dict.fromkeys(values) if value]  # type: ignore[call-overload]
     return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def _random_weights(run: RunReport) -> bool:
+    """As the run's own configuration tells it; anybody may have written that."""
+    config = run.run.description.get("config")
+    workload = config.get("workload") if isinstance(config, dict) else None
+    return isinstance(workload, dict) and workload.get("weights") == "random"
 
 
 def _warnings(report: Report) -> list[str]:
@@ -145,6 +160,11 @@ def _warnings(report: Report) -> list[str]:
         plan, name = run.run.plan, f"{run.run.name}: " if len(report.runs) > 1 else ""
         if plan.look_level is None:
             lines.append(f"{name}protocol {plan.protocol}: it shows that things run; the numbers decide nothing.")
+        if _random_weights(run):
+            lines.append(
+                f"{name}the weights of {plan.workload} are random. Speed is what it is; quality tells made-up inputs "
+                "apart, and what pruning or quantisation loses here says little about trained weights."
+            )
         missing = len(plan.trials) - len(run.run.trials)
         if missing > 0:
             lines.append(f"{name}{counted(missing, 'planned trial')} not in the record: the run is not finished.")

@@ -89,7 +89,7 @@ def untested(entries: Sequence[Entry]) -> list[Untested]:
 def claimed(entry: Entry) -> str:
     """What is claimed, in numbers."""
     if entry.claim.reading == "qualitative":
-        return "no figure"
+        return ""
     bound = entry.claim.quality_loss_below
     return band(entry.claim) + (f", quality loss below {100 * bound:g} %" if bound else "")
 
