@@ -11,13 +11,28 @@ import pytest
 from harness import UNWATCHED, finish, lines, run_bench, run_folders, start_bench, until
 
 INJECTED = Path(__file__).parents[1] / "scripts" / "injected"
-SAME = """\
-# As it is.
+WOBBLING = """\
+# Slowed by another amount in every process.
 same:
   _target_: bench.contract.Optimization
   expects: native
-  runtime: {_target_: slowed.SlowedCall, slowdown: 0}
+  runtime: {_target_: wobbling.WobblingCall}
 """
+PLUGIN = """\
+import random
+from contextlib import contextmanager
+from bench.contract import plugin
+from slowed import Slowed, SlowedCall
+
+@plugin
+class WobblingCall(SlowedCall):
+    @contextmanager
+    def load(self, recipe, folder, slot):
+        with super().load(recipe, folder, slot) as loaded:
+            yield Slowed(loaded.inner, random.random())
+"""
+ON_ITS_BOUND = 0.68
+"""exp(mean of -ln(1 + u)) of a u that is uniform in [0, 1)."""
 CLAIM = """\
 # A claim.
 {name}:
@@ -35,16 +50,18 @@ QUICK = ("protocol.blocks=6", "protocol.doublings=1", "protocol.warmup_min_s=0",
 
 @pytest.fixture
 def options(tmp_path: Path) -> tuple[str, ...]:
-    """One treatment that takes four times as long, which is clear at once, and one that stands exactly on its bound."""
+    """One treatment that takes four times as long, which is clear at once, and one that differs from process to process
+    and stands on its bound."""
     mine = tmp_path / "mine"
     for name, text in {
-        "optimizations/same": SAME,
+        "optimizations/same": WOBBLING,
         "claims/slowed": CLAIM.format(name="slowed", low=0.01, high=0.8),
-        "claims/same": CLAIM.format(name="same", low=1.0, high=1.5),
+        "claims/same": CLAIM.format(name="same", low=ON_ITS_BOUND, high=1.5),
     }.items():
         path = mine / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    (mine / "wobbling.py").write_text(PLUGIN)
     return ("--config-dir", str(mine), "--config-dir", str(INJECTED), "claims=[slowed,same]", "workload=calibration",
             "optimizations=[native,slowed,same]",
             "optimizations.slowed.runtime.slowdown=3", *UNWATCHED, *QUICK)  # fmt: skip
@@ -69,7 +86,7 @@ def test_only_what_is_open_is_measured_again(options: tuple[str, ...], tmp_path:
     assert blocks == {"native": last, "native_again": last, "same": last, "slowed": 6}
     if found["same"]["verdict"] == "inconclusive":  # on its bound it is decided, wrongly, once in twenty
         assert last == 12
-        assert "1x" in found["same"]["reason"] and "more blocks" in found["same"]["reason"]
+        assert "0.68x" in found["same"]["reason"] and "more blocks" in found["same"]["reason"]
     assert "verdicts are open" in result.stderr or last == 6
 
 
@@ -87,7 +104,7 @@ def test_a_run_interrupted_in_its_later_blocks_is_resumed(options: tuple[str, ..
     assert plan["blocks"] == 4
     assert all(row["blocks"] in (2, None) for row in verdicts(tmp_path, options).values())
     done = len(lines(folder))
-    (tmp_path / "mine" / "claims" / "same.yaml").write_text(CLAIM.format(name="same", low=1.0, high=9.0))
+    (tmp_path / "mine" / "claims" / "same.yaml").write_text(CLAIM.format(name="same", low=ON_ITS_BOUND, high=9.0))
     (tmp_path / "mine" / "claims" / "new.yaml").write_text(CLAIM.format(name="new", low=1.0, high=9.0))
     resumed = start_bench("run", "--resume", str(folder), cwd=tmp_path)
     until(lambda: len(lines(folder)) > done, "the first trial after resuming")
