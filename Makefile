@@ -27,7 +27,7 @@ test-statistics: $(INSTALLED)
 browser:
 	@test -x "$${BENCH_CHROMIUM:-/usr/bin/chromium}" \
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null; } \
+	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || { echo "the tests need Chromium: apt-get install chromium, or name one in BENCH_CHROMIUM" >&2; exit 1; }
 
 # Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
