@@ -11,7 +11,7 @@ from bench.claims import Claim
 from bench.judge.decisions import DECIDED, Word
 from bench.judge.evidence import RunEvidence, Unheld
 from bench.judge.published import Published, judge_published
-from bench.judge.verdicts import Verdict, judge_run
+from bench.judge.verdicts import Verdict, judge_run, located
 from bench.stored import StoredRun
 
 
@@ -147,20 +147,14 @@ def _nothing(name: str, claim: Claim, here: bool) -> Verdict:
 
 
 def _unheld(evidence: RunEvidence, claim: Claim, unheld: Unheld) -> Verdict:
-    plan = evidence.plan
     return Verdict(
         claim=unheld.claim,
         verdict="not_testable",
         reason=unheld.reason,
-        counted=claim.counts(plan.device_kind, plan.device),
         evidence="none",
-        run=evidence.run.name,
-        device=plan.device,
-        device_kind=plan.device_kind,
         partition=unheld.partition,
-        workload=plan.workload,
-        scenario=plan.scenario,
         optimization=unheld.optimization,
         baseline=unheld.baseline,
         role="claimed",
+        **located(evidence, claim),
     )

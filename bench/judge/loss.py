@@ -29,7 +29,8 @@ class Loss:
     """`loss` and `upper` are shares (0.01: one percentage point); `upper` is the one-sided 95 % bound, None where a
     published figure has none.
 
-    `changed` answers where the metric is agreement; `lost` and `gained` where it is accuracy."""
+    changed: answers that differ, where the metric is agreement. error: standard error of the smoothed loss, where it is
+    accuracy."""
 
     metric: str
     items: int

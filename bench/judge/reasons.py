@@ -15,12 +15,12 @@ from bench.records import Plan
 
 
 def band(claim: Claim) -> str:
-    """The claimed ratios, e.g. "2-4x"."""
+    """The ratios of a claim that names some, e.g. "2-4x"."""
     if claim.reading == "at_least":
         return f"at least {claim.low:g}x"
     if claim.reading == "up_to":
         return f"up to {claim.high:g}x"
-    return f"{claim.low:g}-{claim.high:g}x" if claim.low and claim.high else "no figure"
+    return f"{claim.low:g}-{claim.high:g}x"
 
 
 def decided(word: str, claim: Claim, speedup: SpeedUp | None, loss: Loss | None) -> str:
@@ -96,11 +96,8 @@ def no_look(plan: Plan, blocks: int) -> str:
 def quality(loss: Loss) -> str:
     """One-sided: how much may have been lost."""
     most = f" (at most {points(loss.upper)})" if loss.upper is not None else ""
-    return (
-        f"{points(loss.loss)} of answers changed{most}"
-        if loss.metric == "agreement"
-        else f"loss of {points(loss.loss)}{most}"
-    )
+    kind = f"{points(loss.loss)} of answers changed" if loss.metric == "agreement" else f"loss of {points(loss.loss)}"
+    return kind + most
 
 
 def points(share: float) -> str:

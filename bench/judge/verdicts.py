@@ -34,7 +34,7 @@ class Verdict:
 
     counted: the device is of the hardware that the claim speaks of; otherwise the verdict stands beside the claim.
     speedup: with its 95 % interval; `judged` is the wider one that the verdict stands on.
-    blocks: the look at which it was drawn. `more_blocks`: how many more would probably decide it (four times in five).
+    blocks: the last block that it rests on. `more_blocks`: how many more would probably decide it (four times in five).
     fragile: an interval by ranks, which trusts no distribution, gives another verdict on the speed.
     """
 
@@ -174,7 +174,10 @@ def _verdict(evidence: RunEvidence, candidate: Candidate, look: int, level: floa
         lost_blocks=len(candidate.pairs.lost),
         more_blocks=more,
         fragile=stands and paired is not None and _fragile(candidate.pairs, paired, claim),
-        **_place(evidence, contrast, claim, candidate.loss),
+        quality=candidate.loss,
+        quality_margin=claim.quality_loss_below,
+        evidence="measured",
+        **_place(evidence, contrast, claim),
     )
 
 
@@ -204,24 +207,31 @@ def _unjudged(evidence: RunEvidence, contrast: Contrast, claim: Claim) -> Verdic
         reason=reasons.no_look(plan, len(pairs.differences)),
         speedup=SpeedUp.of(pairs.paired) if pairs.paired else None,
         lost_blocks=len(pairs.lost),
-        **_place(evidence, contrast, claim, evidence.loss(contrast, claim)),
+        quality=evidence.loss(contrast, claim),
+        quality_margin=claim.quality_loss_below,
+        evidence="measured",
+        **_place(evidence, contrast, claim),
     )
 
 
-def _place(evidence: RunEvidence, contrast: Contrast, claim: Claim, loss: Loss | None) -> dict[str, Any]:
-    plan = evidence.plan
+def _place(evidence: RunEvidence, contrast: Contrast, claim: Claim) -> dict[str, Any]:
     return {
-        "counted": claim.counts(plan.device_kind, plan.device),
-        "evidence": "measured",
-        "run": evidence.run.name,
-        "device": plan.device,
-        "device_kind": plan.device_kind,
+        **located(evidence, claim),
         "partition": contrast.partition,
-        "workload": plan.workload,
-        "scenario": plan.scenario,
         "optimization": contrast.optimization,
         "baseline": contrast.baseline_name,
         "role": contrast.role,
-        "quality": loss,
-        "quality_margin": claim.quality_loss_below,
+    }
+
+
+def located(evidence: RunEvidence, claim: Claim) -> dict[str, Any]:
+    """The fields of a verdict that say which run it is from, and whether that counts for the claim."""
+    plan = evidence.plan
+    return {
+        "counted": claim.counts(plan.device_kind, plan.device),
+        "run": evidence.run.name,
+        "device": plan.device,
+        "device_kind": plan.device_kind,
+        "workload": plan.workload,
+        "scenario": plan.scenario,
     }

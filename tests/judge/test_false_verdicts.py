@@ -49,7 +49,7 @@ PART = 1_000
 
 def told(**rates: float) -> None:
     """The measured rates, for docs/method.md: `make test-statistics` prints them."""
-    print(" ".join(f"{name}={100 * rate:.2f}%" for name, rate in rates.items()))  # noqa: T201
+    print(" ".join(f"{name}={100 * rate:.2f}%" for name, rate in rates.items()))  # noqa: T201  # what the target is for
 
 
 def draw(model: Noise, truth: Truth, blocks: int, draws: int, treatments: int = 1) -> Iterator[Array]:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -17,6 +18,7 @@ from rich_report import SPOILED, report, spoil_telemetry, stored
 from bench.report import html
 from bench.report.data import build
 
+Scheme = Literal["light", "dark"]
 CHROMIUM = os.environ.get("BENCH_CHROMIUM") or "/usr/bin/chromium"
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -70,9 +72,9 @@ def columns(page: Page, table: str, column: int) -> list[str]:
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_renders_without_a_complaint_and_without_a_network(
-    browser: Browser, address: str, viewport: dict[str, int], scheme: str
+    browser: Browser, address: str, viewport: dict[str, int], scheme: Scheme
 ) -> None:
-    with browser.new_context(viewport=viewport, color_scheme=scheme) as context:  # type: ignore[arg-type]
+    with browser.new_context(viewport=viewport, color_scheme=scheme) as context:
         page = context.new_page()
         told, asked = [], []
         page.on("console", lambda message: told.append(message.text))
@@ -113,8 +115,8 @@ def test_dark_changes_the_colours_and_print_does_not_follow(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_against_its_ground(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+def test_text_can_be_read_against_its_ground(page: Page, scheme: Scheme) -> None:
+    page.emulate_media(color_scheme=scheme)
     assert page.evaluate((Path(__file__).parent / "contrast.js").read_text()) == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.judge.ledger import Entry
@@ -142,8 +142,8 @@ def _blocks(run: RunReport) -> str:
     return counted(last, "block") if first in (0, last) else f"{first} to {last} blocks"
 
 
-def _distinct(values: object) -> str:
-    found = [value for value in dict.fromkeys(values) if value]  # type: ignore[call-overload]
+def _distinct(values: Iterable[str]) -> str:
+    found = [value for value in dict.fromkeys(values) if value]
     return "; ".join(found[:4]) + (f"; and {len(found) - 4} more" if len(found) > 4 else "")
 
 
