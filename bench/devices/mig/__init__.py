@@ -1,0 +1,1 @@
+"""MIG: reading a layout, changing it safely, and bringing it back."""
