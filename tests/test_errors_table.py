@@ -25,7 +25,7 @@ PLUGINS = {
     "failing": "_target_: failing_module.Thing",
     "unwritten": "_target_: unwritten_module.Thing",
     "abstract": "_target_: bench.contract.Optimization\n  expects: fp32\n  runtime: {_target_: bench.contract.Runtime}",
-    "otherkind": "_target_: bench.partitions.cpu.Full",
+    "otherkind": "_target_: bench.partitions.full.Full",
     "broken": "[unclosed",
     "heavy": "_target_: bench.contract.Optimization\n  expects: fp32\n  runtime: {_target_: heavy_module.Heavy}",
 }

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bench.contract import Watched
 from bench.telemetry.host import Host, RaplCounter
 
 
 def test_a_tenant_is_read_and_what_the_machine_does_not_offer_is_absent() -> None:
-    found = {(subject, metric): value for subject, metric, value in Host().open({"tenant0": os.getpid()}).read()}
+    found = {(subject, metric): value for subject, metric, value in Host().open({"tenant0": Watched(os.getpid())}, None).read()}
     assert found["tenant0", "rss_bytes"] > 1e6
     assert found["host", "busy_s"] > 0
     assert not [value for value in found.values() if value != value]
 
 
 def test_a_tenant_that_is_gone_is_left_out() -> None:
-    subjects = {subject for subject, _, _ in Host().open({"tenant0": 2**22 + 1}).read()}
+    subjects = {subject for subject, _, _ in Host().open({"tenant0": Watched(2**22 + 1)}, None).read()}
     assert "tenant0" not in subjects
 
 

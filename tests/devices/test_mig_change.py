@@ -1,0 +1,166 @@
+"""Changing MIG layouts on rehearsed GPUs, and bringing them back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.devices import nvml
+from bench.devices.mig import change, journal
+from bench.devices.mig.change import Wanted
+from bench.devices.rehearsal import state
+from bench.errors import BenchError, InfeasibleHere
+from rehearsed import Board, elsewhere
+
+OFF = (False, False, ())
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path)
+
+
+@pytest.mark.parametrize("model", ["a100-40gb", "h100-80gb"])
+@pytest.mark.parametrize("profiles", ["7x1g", "3x2g", "1g,1g,2g,3g", "7g"])
+def test_a_layout_is_there_while_it_is_needed_and_gone_after(tmp_path: Path, model: str, profiles: str) -> None:
+    board = Board(tmp_path, model)
+    wanted = board.wanted(profiles)
+    with change.applied(board.gpu, wanted) as devices:
+        assert len({device.uuid for device in devices}) == len(wanted.placements)
+        assert sorted(start for _, _, start in board.look()[2]) == sorted(p.start for p in wanted.placements)
+        sms = sorted(device.sm_count or 0 for device in devices)
+        assert sms == sorted(placement.profile.sm_count or 0 for placement in wanted.placements)
+        assert journal.read(board.address.uuid) is not None
+    assert board.look() == OFF
+    assert journal.read(board.address.uuid) is None
+
+
+def test_a_layout_that_fits_is_used_as_it_is(board: Board) -> None:
+    board.by_somebody_else("3x2g")
+    before = board.look()
+    with change.applied(board.gpu, board.wanted("3x2g")) as devices:
+        assert len(devices) == 3
+        assert journal.read(board.address.uuid) is None
+        assert board.look() == before
+    assert board.look() == before
+
+
+def test_others_instances_are_never_destroyed(board: Board) -> None:
+    board.by_somebody_else("2g")
+    before = board.look()
+    for wanted in (board.wanted("7x1g"), Wanted(on=False)):
+        with pytest.raises(InfeasibleHere, match="not ours to change"), change.applied(board.gpu, wanted):
+            pass
+    with pytest.raises(InfeasibleHere, match="not ours to change"):
+        change.keep(board.gpu, board.wanted("7x1g"))
+    assert board.look() == before
+
+
+def test_an_error_within_brings_the_layout_back(board: Board) -> None:
+    with pytest.raises(KeyboardInterrupt), change.applied(board.gpu, board.wanted("7x1g")):
+        raise KeyboardInterrupt
+    assert board.look() == OFF
+
+
+def test_a_layout_that_was_asked_for_stays_until_it_is_put_back(board: Board) -> None:
+    assert len(change.keep(board.gpu, board.wanted("3g,2g,1g,1g"))) == 4
+    kept = board.look()
+    with change.applied(board.gpu, board.wanted("1g,1g,2g,3g")) as devices:  # a run uses it
+        assert len(devices) == 4
+    assert board.look() == kept
+    with pytest.raises(InfeasibleHere, match="not ours"), change.applied(board.gpu, Wanted(on=False)):
+        pass  # and does not change it
+    assert len(change.keep(board.gpu, board.wanted("7x1g"))) == 7  # another `apply` does
+    assert change.put_back(board.gpu) is not None
+    assert board.look() == OFF
+    assert change.put_back(board.gpu) is None
+
+
+def test_a_mode_that_was_on_stays_on(board: Board) -> None:
+    board.by_somebody_else("")
+    with change.applied(board.gpu, board.wanted("7x1g")):
+        pass
+    assert board.look() == (True, True, ())
+    with change.applied(board.gpu, Wanted(on=False)):
+        assert board.look() == OFF
+    assert board.look() == (True, True, ())
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"foreign_process": {"pid": 4242}}, "in use by process 4242"),
+        ({"mode_stays_pending": True}, "by a reset"),
+        ({"vgpu": "H200-1-18C"}, "vGPU guest"),
+        ({"no_permission": True}, "no permission"),
+    ],
+)
+def test_what_stands_in_the_way_is_told_and_nothing_changes(board: Board, fault: dict[str, object], told: str) -> None:
+    wanted = board.wanted("7x1g")
+    state.set_faults(board.path, fault)
+    with pytest.raises(BenchError, match=told) as raised, change.applied(board.gpu, wanted):
+        pass
+    assert raised.value.hint
+    assert board.look() == OFF
+    assert journal.read(board.address.uuid) is None
+
+
+def test_a_pending_mode_is_left_alone(board: Board) -> None:
+    state.set_faults(board.path, {"mode_stays_pending": True})
+    with nvml.session(board.address.driver) as session:
+        session.do("nvmlDeviceSetMigMode", session.device(board.address.uuid), 1)
+    before = board.look()
+    assert before[:2] == (False, True)
+    with pytest.raises(InfeasibleHere, match="waiting"), change.applied(board.gpu, board.wanted("7x1g")):
+        pass
+    assert board.look() == before
+
+
+def test_a_session_of_somebody_else_keeps_the_mode_of_an_ampere_gpu(board: Board) -> None:
+    wanted = board.wanted("7x1g")
+    with elsewhere(board), pytest.raises(InfeasibleHere, match="other programs"), change.applied(board.gpu, wanted):
+        pass
+    assert board.look() == OFF
+
+
+def test_a_client_that_is_just_ending_is_waited_for(board: Board) -> None:
+    with change.applied(board.gpu, board.wanted("7x1g")):
+        state.set_faults(board.path, {"fail": {"nvmlComputeInstanceDestroy": {"error": "IN_USE", "times": 2}}})
+    assert board.look() == OFF
+
+
+def test_what_cannot_be_brought_back_is_told_and_can_be_later(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.devices.mig.instances.BACK_OFF_S", (0.001,))
+    with pytest.raises(change.NotRestored, match="in use") as raised, change.applied(board.gpu, board.wanted("7x1g")):
+        state.set_faults(board.path, {"fail": {"nvmlComputeInstanceDestroy": "IN_USE"}})
+    assert "bench mig restore" in raised.value.hint
+    assert len(board.look()[2]) == 7
+    state.set_faults(board.path, {})
+    assert change.put_back(board.gpu) is not None
+    assert board.look() == OFF
+
+
+def test_one_bench_at_a_time(board: Board) -> None:
+    with (
+        change.applied(board.gpu, board.wanted("7x1g")),
+        pytest.raises(InfeasibleHere, match="another bench"),
+        change.applied(board.gpu, board.wanted("3x2g")),
+    ):
+        pass
+    assert board.look() == OFF
+
+
+def test_a_journal_that_cannot_be_written_stops_everything(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(BenchError, match="No space left"), change.applied(board.gpu, board.wanted("7x1g")):
+        pass
+    assert board.look() == OFF
