@@ -72,7 +72,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Flags may stand between options, which argparse alone does not allow."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    listed = next((name for name in ("overrides", "evidence") if name in options), None)
+    listed = next((name for name in ("overrides", "evidence", "words") if name in options), None)
     unknown = [text for text in rest if text.startswith("-") or listed is None]
     if unknown:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -107,8 +107,16 @@ def _parser() -> argparse.ArgumentParser:
         verbs,
         "doctor",
         "tell what this machine is, what it lacks and what spoils measurements",
-        overrides=False,
+        overrides=True,
     )
+    mig = _verb(verbs, "mig", "tell, change and bring back a GPU's MIG layout")
+    mig.add_argument("action", choices=("status", "plan", "apply", "restore", "export"))
+    mig.add_argument(
+        "words", nargs="*", metavar="LAYOUT gpu=...",
+        help="plan and apply take a layout: off, a list such as 3g,2g,2x1g, or a label of --file",
+    )  # fmt: skip
+    mig.add_argument("--file", metavar="FILE", help="a mig-parted configuration file, whose label LAYOUT is")
+    mig.add_argument("--config-dir", action="append", default=[], metavar="DIR", help=argparse.SUPPRESS)
     return parser
 
 
@@ -166,9 +174,13 @@ def _dispatch(options: argparse.Namespace) -> int:
         from bench.verbs import list_options
 
         return list_options.run(options.config_dir, options.json)
+    if options.verb == "mig":
+        from bench.verbs import mig
+
+        return mig.run(options.action, options.words, options.config_dir, options.file, options.json)
     from bench.verbs import doctor
 
-    return doctor.run(options.json)
+    return doctor.run(options.overrides, options.config_dir, options.json)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

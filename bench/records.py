@@ -70,6 +70,25 @@ class Infeasible(Record):
         return f"{names or 'everything'}: {self.reason}"
 
 
+class PlannedInstance(Record):
+    """A MIG GPU instance: its profile's label, and where it stands on the memory slices. None: not known yet."""
+
+    profile: str
+    start: Count
+    size: Positive
+    sm_count: Positive | None = None
+    memory_bytes: Positive | None = None
+
+
+class Layout(Record):
+    """How a partition divides a GPU: `words` for people, `commands` that a person would type for the same."""
+
+    words: str
+    mig: bool | None = None
+    instances: tuple[PlannedInstance, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
 class Estimate(Record):
     """Seconds, from the protocol and typical start-up times; building artifacts for the first time comes on top."""
 
@@ -81,7 +100,8 @@ class Plan(Record):
     """`blocks` grows when a look leaves verdicts open (`looks`: the totals at which they are taken, `look_level`: the
     two-sided level of each, None where the protocol draws no verdicts). `again` names the cell that measures the
     baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
-    unchanged fp32 model in the same runtime, where that is measured too.
+    unchanged fp32 model in the same runtime, where that is measured too. `layouts`: partition -> how it divides the
+    device, where it does.
     """
 
     workload: str
@@ -97,6 +117,7 @@ class Plan(Record):
     look_level: Annotated[float, pydantic.Field(gt=0, le=0.05)] | None = None
     again: Name | None = None
     same_runtime: dict[Name, Name] = {}
+    layouts: dict[Name, Layout] = {}
     trials: tuple[PlannedTrial, ...]
     infeasible: tuple[Infeasible, ...]
     estimate: Estimate

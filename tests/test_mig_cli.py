@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from forked import Forked
 
 A100 = "gpu=rehearsal/a100-40gb"

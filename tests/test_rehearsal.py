@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from harness import SHORT, SPECIMEN, lines, run_bench, run_folders, start_bench, wait_for
+from harness import SHORT, SPECIMEN, lines, run_bench, run_folders, start_bench, until
 
 FIVE = "partitions=[full,mig_1of7,mig_1of3,time_shared,mps]"
 MODELS = (
@@ -91,7 +90,7 @@ def test_an_ended_run_leaves_the_layout_as_it_was(tmp_path: Path, ending: signal
     running = start_bench("run", *options, "protocol.window_limit_s=20", "protocol.trial_limit_s=60",
                           cwd=tmp_path, env=env)  # fmt: skip
     try:
-        wait_for(lambda: len(_mig("a100-40gb", tmp_path, env)["instances"]) == 3)
+        until(lambda: len(_mig("a100-40gb", tmp_path, env)["instances"]) == 3, "three slices")
         os.kill(running.pid, ending)
         running.communicate(timeout=60)
     finally:

@@ -6,7 +6,8 @@ It never imports torch, blocks on pipes while tenants measure, and survives anyt
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from bench import clock
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
 from bench.contract import Slot
+from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial
@@ -57,15 +59,31 @@ class Conductor:
         prepared = self._prepare({cell: sizes[cell] for cell in {(t.partition, t.optimization) for t in left}})
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
-        with Telemetry(Processes(), sources, interval_s, self._environment) as telemetry:
+        gpu = self._experiment.device.gpu
+        board = gpu.address if gpu else None
+        with Telemetry(Processes(), sources, interval_s, self._environment, board) as telemetry:
             for (_, partition), together in groupby(left, key=lambda planned: (planned.block, planned.partition)):
-                with self._experiment.partitions[partition].applied(self._experiment.device) as slots:
+                with self._divided(partition) as slots:
                     for planned in together:
                         self._watcher.started(planned)
                         size = sizes[partition, planned.optimization]
                         record = self._measure(planned, slots, prepared[planned.optimization, size], telemetry)
                         self._run.append_trial(record)
                         self._watcher.finished(record)
+
+    @contextmanager
+    def _divided(self, partition: str) -> Iterator[tuple[Slot, ...] | str]:
+        """The slots of the divided device, or why it could not be divided. A division that cannot be undone ends the
+        run: NotRestored."""
+        with ExitStack() as division:
+            try:
+                applied = self._experiment.partitions[partition].applied(self._experiment.device)
+                slots: tuple[Slot, ...] | str = division.enter_context(applied)
+            except NotRestored:
+                raise
+            except BenchError as error:
+                slots = f"{partition} could not be applied: {error.what}"
+            yield slots
 
     # --- before the blocks ---
 
@@ -100,9 +118,12 @@ class Conductor:
             prepared = prepare(experiment, optimization, group[0], self._environment)
             failure = prepared.failure
             if failure is None:
-                with experiment.partitions[partition].applied(experiment.device) as slots:
-                    seed = experiment.seed % 2**31
-                    found = trial.search(experiment, slots, prepared, group, self._environment, seed)
+                with self._divided(partition) as slots:
+                    if isinstance(slots, str):
+                        found = trial.Searched({}, slots)
+                    else:
+                        seed = experiment.seed % 2**31
+                        found = trial.search(experiment, slots, prepared, group, self._environment, seed)
                 throughput |= found.throughput_per_s
                 failure = found.failure
             if failure:
@@ -147,7 +168,7 @@ class Conductor:
     # --- the blocks ---
 
     def _measure(
-        self, planned: PlannedTrial, slots: tuple[Slot, ...], prepared: Prepared, telemetry: Telemetry
+        self, planned: PlannedTrial, slots: tuple[Slot, ...] | str, prepared: Prepared, telemetry: Telemetry
     ) -> TrialRecord:
         """One trial, whatever becomes of it."""
         experiment = self._experiment
@@ -162,6 +183,8 @@ class Conductor:
         }
         if prepared.failure:
             return TrialRecord(**common, status="failed", reason=prepared.failure)
+        if isinstance(slots, str):
+            return TrialRecord(**common, status="failed", reason=slots)
         try:
             answers = trial.converse(experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned))
             found = assess.assess(
@@ -170,7 +193,7 @@ class Conductor:
                 prepared.task.batch_size,
                 experiment.optimizations[planned.optimization].expects,
                 len(experiment.device.cpus),
-                experiment.partitions[planned.partition].shares_cores,
+                experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
                 telemetry.interval_s,
             )
         except ChildFailed as error:

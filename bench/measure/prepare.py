@@ -119,7 +119,7 @@ class _Preparation:
         workload = self._experiment.workload
         shared = {
             "workload": workload.identity(),
-            "device": self._experiment.device.name,
+            "device": self._experiment.device.built_for,
             "libraries": artifacts.library_versions(),
         }
         return artifacts.key_of({**shared, **content}, workload, *plugins)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench import clock
-from bench.contract import Isolation, Slot
+from bench.contract import GpuAddress, Isolation, Slot, Watched
 from bench.measure.link import ChildFailed, Link, await_events
 
 ANSWER_LIMIT_S = 10.0
@@ -32,11 +32,13 @@ class Telemetry:
         sources: Mapping[str, Mapping[str, Any]],
         interval_s: float,
         environment: Mapping[str, str],
+        board: GpuAddress | None = None,
     ) -> None:
         self.interval_s = interval_s
         self._isolation = isolation
         self._sources = sources
         self._environment = environment
+        self._board = board
         self._link: Link | None = None
 
     def __enter__(self) -> Telemetry:
@@ -50,14 +52,16 @@ class Telemetry:
         self._drop()
 
     @contextmanager
-    def trial(self, tenants: Mapping[str, int]) -> Iterator[Ticks]:
-        """Sample these tenants (name -> process id) while the context lasts."""
+    def trial(self, tenants: Mapping[str, Watched]) -> Iterator[Ticks]:
+        """Sample these tenants while the context lasts."""
         ticks = Ticks()
         if not self._sources:
             yield ticks
             return
         try:
-            self._ask(ticks, "opened", do="open", tenants=tenants)
+            told = {name: asdict(tenant) for name, tenant in tenants.items()}
+            board = asdict(self._board) if self._board else None
+            self._ask(ticks, "opened", do="open", tenants=told, board=board)
             yield ticks
         finally:
             if ticks.problem is None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from bench import clock, wire
 from bench.contract import Loaded, Slot
+from bench.devices.rehearsal.client import attach_from_environment
 from bench.measure import loop, steady
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
@@ -49,6 +50,7 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
     started_ns = clock.now_ns()
     opened = Task(**request["task"]).open()
     slot = Slot(**request["slot"])
+    attach_from_environment()
     with opened.load(slot) as loaded:
         channel.send("loaded", load_s=clock.seconds(clock.now_ns() - started_ns))
         if request["do"] == "search":

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import clock
 from bench.config import Experiment
-from bench.contract import Slot
+from bench.contract import Slot, Watched
 from bench.measure import artifacts
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.prepare import Prepared
@@ -59,7 +59,7 @@ def converse(
         loaded = await_events(links, "loaded", deadline_ns)
         loaded_ns = clock.now_ns()
         ready = await_events(links, "ready", deadline_ns)
-        with telemetry.trial({link.name: link.process.pid for link in links}) as ticks:
+        with telemetry.trial(_watched(links, slots)) as ticks:
             duration_ns = _arm(links, experiment, ready, deadline_ns)
             conductor_cpu_ns = clock.cpu_ns()
             open_ns, end_ns = _go(links, prepared, duration_ns)
@@ -147,6 +147,13 @@ def _request(
             protocol=dataclasses.asdict(experiment.protocol),
             seed=seed + 1000 * slot.index,
         )
+
+
+def _watched(links: Sequence[Link], slots: Sequence[Slot]) -> dict[str, Watched]:
+    return {
+        link.name: Watched(link.process.pid, slot.gpu, slot.gpu_instance)
+        for link, slot in zip(links, slots, strict=True)
+    }
 
 
 def _arm(links: Sequence[Link], experiment: Experiment, ready: Sequence[Mapping[str, Any]], deadline_ns: int) -> int:

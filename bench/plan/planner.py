@@ -8,7 +8,7 @@ from itertools import islice
 from bench.config import Experiment
 from bench.errors import ConfigError, InfeasibleHere
 from bench.plan.blocks import Cell, ordered_blocks
-from bench.records import ALL, Estimate, Infeasible, Plan, PlannedTrial
+from bench.records import ALL, Estimate, Infeasible, Layout, Plan, PlannedTrial
 
 TENANT_START_S = 2.0
 """Typical time to start a tenant and load a model: interpreter, torch, weights."""
@@ -45,6 +45,7 @@ def make_plan(experiment: Experiment) -> Plan:
         look_level=protocol.look_level,
         again=experiment.again,
         same_runtime=_same_runtime(experiment, used),
+        layouts=_layouts(experiment, cells),
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
@@ -123,6 +124,11 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
         hint=f"add {baseline} to optimizations=[...] (and to only.<partition>), or say baseline="
         + (" or ".join(feasible) if feasible else "..."),
     )
+
+
+def _layouts(experiment: Experiment, cells: Iterable[str]) -> dict[str, Layout]:
+    found = {name: experiment.partitions[name].layout(experiment.device) for name in cells}
+    return {name: layout for name, layout in found.items() if layout is not None}
 
 
 def _same_runtime(experiment: Experiment, used: Iterable[str]) -> dict[str, str]:

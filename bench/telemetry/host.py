@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.contract import Reading, TelemetryReader, TelemetrySource, plugin
+from bench.contract import GpuAddress, Reading, TelemetryReader, TelemetrySource, Watched, plugin
 
 PRESSURE = Path("/proc/pressure/cpu")
 RAPL = Path("/sys/class/powercap")
@@ -20,11 +20,11 @@ IDLE = {"idle", "iowait", "steal", "guest", "guest_nice"}
 class HostReader(TelemetryReader):
     """What is open while the sampler runs. Times are totals since boot or start: differences are what counts."""
 
-    def __init__(self, tenants: Mapping[str, int]) -> None:
+    def __init__(self, tenants: Mapping[str, Watched]) -> None:
         self._tenants = {}
-        for subject, pid in tenants.items():
+        for subject, tenant in tenants.items():
             try:
-                self._tenants[subject] = psutil.Process(pid)
+                self._tenants[subject] = psutil.Process(tenant.pid)
             except psutil.NoSuchProcess:
                 continue
         affinity = getattr(os, "sched_getaffinity", None)
@@ -88,7 +88,7 @@ class RaplCounter:
 class Host(TelemetrySource):
     """The operating system as a source. What it does not tell (frequency and energy in most guests) is absent."""
 
-    def open(self, tenants: Mapping[str, int]) -> HostReader:
+    def open(self, tenants: Mapping[str, Watched], board: GpuAddress | None) -> HostReader:
         return HostReader(tenants)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import clock, wire
-from bench.contract import TelemetrySource
+from bench.contract import GpuAddress, TelemetrySource, Watched
 from bench.instantiate import instantiate
 
 MAX_TICKS = 1_000_000
@@ -29,14 +29,21 @@ MAX_TICKS = 1_000_000
 class Trial:
     """The ticks of one trial, as columns: one list of values per (subject, metric), as long as `t_ns`."""
 
-    def __init__(self, sources: Sequence[TelemetrySource], tenants: Mapping[str, int]) -> None:
-        self._readers = [source.open(tenants) for source in sources]
+    def __init__(
+        self, sources: Sequence[TelemetrySource], tenants: Mapping[str, Watched], board: GpuAddress | None
+    ) -> None:
+        self._readers = []
+        self.problems: set[str] = set()
+        for source in sources:
+            try:
+                self._readers.append(source.open(tenants, board))
+            except Exception as error:  # a source that cannot start costs its own readings, not the others'
+                self.problems.add(told(source, error))
         self._start_cpu_ns = clock.cpu_ns()
         self.t_ns: list[int] = []
         self.read_ns: list[int] = []
         self.missed = 0
         self.columns: dict[tuple[str, str], list[float | None]] = {}
-        self.problems: set[str] = set()
 
     def tick(self) -> None:
         start_ns = clock.now_ns()
@@ -48,9 +55,16 @@ class Trial:
                     column.extend([None] * (row - len(column)))
                     column[row:] = [float(value)]  # read twice in one tick, the last one counts
             except Exception as error:  # whatever a source does, the others go on and the trial is told
-                self.problems.add(f"{type(reader).__name__}: {type(error).__name__}: {error}")
+                self.problems.add(told(reader, error))
         self.t_ns.append(start_ns)
         self.read_ns.append(clock.now_ns() - start_ns)
+
+    def close(self) -> None:
+        for reader in self._readers:
+            try:
+                reader.close()
+            except Exception as error:
+                self.problems.add(told(reader, error))
 
     def report(self) -> dict[str, Any]:
         rows = len(self.t_ns)
@@ -67,6 +81,10 @@ class Trial:
         }
 
 
+def told(source: object, error: Exception) -> str:
+    return f"{type(source).__name__}: {type(error).__name__}: {error}"
+
+
 def main() -> None:
     channel = wire.Channel()
     setup = channel.receive()
@@ -77,13 +95,15 @@ def main() -> None:
     gc.disable()  # nothing here makes cycles worth a pause
     channel.send("listening")
     while (request := channel.receive()) is not None:
-        trial = Trial(sources, request["tenants"])
+        tenants = {name: Watched(**tenant) for name, tenant in request["tenants"].items()}
+        trial = Trial(sources, tenants, GpuAddress(**request["board"]) if request["board"] else None)
         trial.tick()
         channel.send("opened")
         _tick_until_told(trial, interval_ns)
         if channel.receive() is None:
             return
         trial.tick()
+        trial.close()
         channel.send("closed", **trial.report())
 
 

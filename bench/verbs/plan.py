@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from bench.config import load_experiments
 from bench.plan.planner import make_plan
-from bench.records import Plan
+from bench.records import Layout, Plan
 from bench.report.progress import duration
 
 
@@ -34,6 +34,19 @@ def _later(plan: Plan) -> str:
     return f"; then up to {' and '.join(later)} blocks of what is still undecided" if later else ""
 
 
+def _layout_lines(name: str, layout: Layout) -> Iterator[str]:
+    """How a partition divides the GPU, and what a person would type for the same: bench does it through NVML."""
+    yield f"layout {name}: {layout.words}"
+    for instance in layout.instances:
+        last = instance.start + instance.size - 1
+        memory = f", {instance.memory_bytes / 2**30:.2f} GiB" if instance.memory_bytes else ""
+        sms = f", {instance.sm_count} SMs" if instance.sm_count else ""
+        yield f"  {instance.profile} on memory slices {instance.start} to {last}{sms}{memory}"
+    for command in layout.commands:
+        yield f"  as by: {command}"
+    yield ""
+
+
 def text(plan: Plan) -> str:
     """A plan for people: the trials of each block in their order."""
     lines = [
@@ -44,6 +57,8 @@ def text(plan: Plan) -> str:
         "are not cached",
         "",
     ]
+    for name, layout in plan.layouts.items():
+        lines += _layout_lines(name, layout)
     for block, trials in groupby(plan.trials, key=lambda trial: trial.block):
         lines.append(f"block {block}")
         for trial in trials:

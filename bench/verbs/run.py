@@ -14,7 +14,6 @@ import bench
 from bench import clock
 from bench.claims import read_claims
 from bench.config import Experiment, load_experiments
-from bench.devices import host
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
 from bench.judge import table
@@ -41,8 +40,6 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None
     for experiment in experiments:
         experiment.workload.identity()  # a file that is missing or bad shows here
         artifacts.prepare_folder(experiment.cache_dir)
-    if host.nvidia_gpu_present():
-        progress.say("note: an NVIDIA GPU is here; this version measures on the CPU only")
     results = []
     for number, (experiment, plan) in enumerate(zip(experiments, plans, strict=True), start=1):
         try:
@@ -70,7 +67,7 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
             "device": dataclasses.asdict(experiment.device),
             "rehearsal": experiment.device.rehearsal,
             "subject": _subject(experiment),
-            "fingerprint": fingerprint(),
+            "fingerprint": fingerprint(experiment.device),
         },
     )
     stored.write_json("plan.json", plan.model_dump())

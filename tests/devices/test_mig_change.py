@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rehearsed import Board, elsewhere
 
 from bench.devices import nvml
 from bench.devices.mig import change, journal
 from bench.devices.mig.change import Wanted
 from bench.devices.rehearsal import state
 from bench.errors import BenchError, InfeasibleHere
-from rehearsed import Board, elsewhere
 
 OFF = (False, False, ())
 

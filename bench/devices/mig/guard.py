@@ -1,0 +1,60 @@
+"""When a MIG layout must not be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.contract import Gpu
+from bench.devices.mig.journal import Created
+from bench.devices.mig.layout import Instance, MigState
+from bench.devices.nvml import Session
+from bench.errors import InfeasibleHere
+
+
+def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Created]) -> None:
+    """Raise InfeasibleHere for whatever stands in the way. `created`: the instances that may go, being ours."""
+    uuid = gpu.address.uuid
+    if gpu.virtualization == "vgpu":
+        raise InfeasibleHere(
+            "this is a vGPU guest: its host divides the GPU", where=uuid, hint="change the layout on the host"
+        )
+    if state.on is None:
+        raise InfeasibleHere(f"{gpu.product} has no MIG", where=uuid, hint="time_shared and mps divide any GPU")
+    if state.pending != state.on:
+        raise InfeasibleHere(
+            f"MIG is waiting to be switched {'on' if state.pending else 'off'} by a reset",
+            where=uuid,
+            hint=f"nvidia-smi -i {uuid} -r (nothing may use the GPU), or take it back: nvidia-smi -i {uuid} -mig "
+            f"{int(state.on)}",
+        )
+    if running := processes(session, uuid):
+        raise InfeasibleHere(
+            f"the GPU is in use by process {', '.join(map(str, running))}",
+            where=uuid,
+            hint="end it, or use the layout as it is",
+        )
+    if foreign := [instance for instance in state.instances if not made_by_us(instance, created)]:
+        numbers = ", ".join(str(instance.number) for instance in foreign)
+        raise InfeasibleHere(
+            f"the layout is not ours to change: GPU instance {numbers} was made by somebody else",
+            where=uuid,
+            hint="`bench mig status` shows it, `bench mig restore` undoes what `bench mig apply` made; or remove it by "
+            f"hand: nvidia-smi mig -i {uuid} -dci && nvidia-smi mig -i {uuid} -dgi",
+        )
+
+
+def made_by_us(instance: Instance, created: Sequence[Created]) -> bool:
+    """Whether an instance is one of those that were written down. One that we were about to create when we were killed
+    has no number yet; it is known by its place."""
+    return any(
+        instance.place == (made.profile_id, made.start) and made.number in (None, instance.number) for made in created
+    )
+
+
+def processes(session: Session, uuid: str) -> list[int]:
+    """Of everybody who computes or draws on the GPU. In a container NVML may show fewer than there are."""
+    handle = session.device(uuid)
+    found: set[int] = set()
+    for call in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
+        found |= {process.pid for process in session.ask(call, handle) or ()}
+    return sorted(found)
