@@ -24,7 +24,7 @@ class GreenContext(GpuPartition):
 
     def infeasible(self, device: Device) -> str | None:
         if device.gpu is None:
-            return "green contexts divide an NVIDIA GPU, and this device is a CPU: cpuset pins tenants to cores of their own"
+            return "green contexts divide an NVIDIA GPU, and this device is a CPU: cpuset gives tenants their own cores"
         return super().infeasible(device)
 
     def unsuited(self, gpu: Gpu) -> str | None:

@@ -39,7 +39,7 @@ class Mps(GpuPartition):
 
     def infeasible(self, device: Device) -> str | None:
         if device.gpu is None:
-            return "the Multi-Process Service divides an NVIDIA GPU, and this device is a CPU: time_shared shares its cores"
+            return "the Multi-Process Service needs an NVIDIA GPU, and this device is a CPU: time_shared shares cores"
         return super().infeasible(device)
 
     def unsuited(self, gpu: Gpu) -> str | None:

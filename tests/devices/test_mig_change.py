@@ -157,10 +157,10 @@ def test_one_bench_at_a_time(board: Board) -> None:
 
 
 def test_a_journal_that_cannot_be_written_stops_everything(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, target: Path) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("bench.devices.mig.journal.os.fsync", full)
     with pytest.raises(BenchError, match="No space left"), change.applied(board.gpu, board.wanted("7x1g")):
         pass
     assert board.look() == OFF

@@ -10,7 +10,8 @@ from bench.telemetry.host import Host, RaplCounter
 
 
 def test_a_tenant_is_read_and_what_the_machine_does_not_offer_is_absent() -> None:
-    found = {(subject, metric): value for subject, metric, value in Host().open({"tenant0": Watched(os.getpid())}, None).read()}
+    reader = Host().open({"tenant0": Watched(os.getpid())}, None)
+    found = {(subject, metric): value for subject, metric, value in reader.read()}
     assert found["tenant0", "rss_bytes"] > 1e6
     assert found["host", "busy_s"] > 0
     assert not [value for value in found.values() if value != value]
