@@ -173,7 +173,8 @@ class Gate(Record):
 
 
 class TrialRecord(PlannedTrial):
-    """One line of trials.jsonl: a planned trial and what became of it."""
+    """One line of trials.jsonl: a planned trial and what became of it. `tenant_gpus`: UUIDs of the GPU or MIG devices
+    that the tenants had, () on a CPU."""
 
     device: str
     device_kind: str
@@ -187,6 +188,7 @@ class TrialRecord(PlannedTrial):
     latency_ms: Latency | None = None
     tenant_latency_ms: tuple[Latency, ...] = ()
     tenant_requests: tuple[Count, ...] = ()
+    tenant_gpus: tuple[str, ...] = ()
     quality: Quality | None = None
     artifact: dict[str, Any] = {}
     proof: dict[str, Any] = {}

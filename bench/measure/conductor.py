@@ -216,6 +216,7 @@ class Conductor:
             latency_ms=found.latency_ms,
             tenant_latency_ms=found.tenant_latency_ms,
             tenant_requests=found.window.requests,
+            tenant_gpus=tuple(slot.gpu for slot in slots if slot.gpu),
             quality=prepared.quality,
             proof=dict(found.proof),
             timing_s=dict(found.timing_s),

@@ -50,7 +50,7 @@ def _layout_lines(name: str, layout: Layout) -> Iterator[str]:
 def text(plan: Plan) -> str:
     """A plan for people: the trials of each block in their order."""
     lines = [
-        f"{plan.workload}, {plan.scenario} on {plan.device}" + (" (rehearsal)" if plan.rehearsal else ""),
+        f"{plan.workload}, {plan.scenario} on {plan.device}",
         f"protocol {plan.protocol}: {plan.blocks} blocks, {len(plan.trials)} trials, baseline {plan.baseline}, "
         f"seed {plan.seed}{_later(plan)}",
         f"about {duration(plan.estimate.trials_s)}, and the time to build {plan.estimate.builds} artifacts where they "

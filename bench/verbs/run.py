@@ -158,7 +158,8 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
         if plan.looks and not plan.rehearsal:
             found = ledger(experiment.claims, [_as_stored(plan, stored)], {})
             console_ledger.print_brief(found)
-    progress.say(f"stored in {stored.folder}; next: {shlex.join(['bench', 'report', str(stored.folder)])}")
+    after = "a rehearsal has no report" if plan.rehearsal else shlex.join(["bench", "report", str(stored.folder)])
+    progress.say(f"stored in {stored.folder}; next: {after}")
     return {
         "run": str(stored.folder),
         "device": plan.device,
