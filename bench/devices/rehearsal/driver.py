@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from bench import clock
 from bench.devices import catalog
 from bench.devices.catalog import GpuModel
 from bench.devices.rehearsal import instances
@@ -15,7 +14,7 @@ from bench.devices.rehearsal import state as states
 from bench.devices.rehearsal.arguments import address
 from bench.devices.rehearsal.processes import Session, this_process
 from bench.devices.rehearsal.refusal import Refused
-from bench.devices.rehearsal.state import ENERGY_STEP_NS, ComputeInstance, GpuInstance, State
+from bench.devices.rehearsal.state import ComputeInstance, GpuInstance, State
 
 FIRST_HANDLE = 0x1000
 Kind = Literal["gpu", "mig", "gpu instance", "compute instance", "sample"]
@@ -34,7 +33,7 @@ GPU = Thing("gpu")
 @dataclass
 class Driver:
     """sessions: how often NVML was initialised and not shut down. numbers, things: handles, both ways. samples: the
-    GPM samples of this process, by serial. sensed: step, state, and the state without the dead, of the last look."""
+    GPM samples of this process, by serial. sensed: time, state, and the state without the dead, of the last look."""
 
     path: Path
     sessions: int = 0
@@ -81,14 +80,13 @@ class Driver:
         return states.read_living(self.path)
 
     def sense(self) -> tuple[State, int]:
-        """What sensors feel: the state, and the end of the latest step of the energy counter in ns. Who still lives is
-        looked up once in a step, for reading sensors must cost nothing."""
-        step = clock.now_ns() // ENERGY_STEP_NS
-        state = self.state
-        if self.sensed is None or self.sensed[0] != step or self.sensed[1] is not state:
+        """What sensors feel: the state, and when the energy counter was last updated, in ns. Who still lives is looked
+        up once between two updates, for reading a sensor must cost nothing."""
+        now_ns = states.counter_ns()
+        if self.sensed is None or self.sensed[0] != now_ns or self.sensed[1] is not self.state:
             living = self.living
-            self.sensed = (step, self.state, living)
-        return self.sensed[2], step * ENERGY_STEP_NS
+            self.sensed = (now_ns, self.state, living)
+        return self.sensed[2], now_ns
 
     def update(self, change: Callable[[State], State]) -> State:
         try:

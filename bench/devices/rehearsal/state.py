@@ -185,15 +185,19 @@ def _without_dead(state: State) -> State:
     return _let_go(state, gone).with_(sessions=sessions)
 
 
-def held_ns(contexts: tuple[Context, ...]) -> int:
-    """How long they have held the GPU, all together, in whole steps of the energy counter."""
-    now = clock.now_ns() // ENERGY_STEP_NS * ENERGY_STEP_NS
-    return sum(max(0, now - context.since_ns) for context in contexts)
+def counter_ns() -> int:
+    """When the energy counter was last updated, on the clock of bench.clock."""
+    return clock.now_ns() // ENERGY_STEP_NS * ENERGY_STEP_NS
+
+
+def held_ns(contexts: tuple[Context, ...], until_ns: int) -> int:
+    """How long they have held the GPU, all together."""
+    return sum(max(0, until_ns - context.since_ns) for context in contexts)
 
 
 def _let_go(state: State, gone: tuple[Context, ...]) -> State:
     kept = tuple(context for context in state.contexts if context not in gone)
-    return state.with_(contexts=kept, client_ns=state.client_ns + held_ns(gone))
+    return state.with_(contexts=kept, client_ns=state.client_ns + held_ns(gone, counter_ns()))
 
 
 @contextmanager

@@ -16,7 +16,9 @@ import pytest
 from bench.devices.rehearsal import state
 from bench.devices.rehearsal.library import open_library
 
-ENABLE, DISABLE = 1, 0
+ENABLE, DISABLE = pynvml.NVML_DEVICE_MIG_ENABLE, pynvml.NVML_DEVICE_MIG_DISABLE
+Open = Callable[..., Any]
+"""Type of the fixture `gpu_of`."""
 WHOLE = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4}
 """Compute instance profile that fills a GPU instance of so many compute slices."""
 
@@ -52,6 +54,18 @@ def places(instances: list[Any]) -> list[tuple[int, int, int]]:
     return [(info.id, info.placement.start, info.placement.size) for info in infos]
 
 
+def remove(instances: list[Any]) -> None:
+    for instance in instances:
+        for profile in range(5):
+            try:
+                inside = compute_instances(instance, profile)
+            except pynvml.NVMLError_NotSupported:
+                continue
+            for inner in inside:
+                pynvml.nvmlComputeInstanceDestroy(inner)
+        pynvml.nvmlGpuInstanceDestroy(instance)
+
+
 def all_instances(gpu: Any, profile_id: int) -> list[Any]:
     room, count = (pynvml.c_nvmlGpuInstance_t * 16)(), ctypes.c_uint()
     pynvml.nvmlDeviceGetGpuInstances(gpu, profile_id, room, ctypes.byref(count))
@@ -62,6 +76,11 @@ def compute_instances(instance: Any, profile: int) -> list[Any]:
     room, count = (pynvml.c_nvmlComputeInstance_t * 16)(), ctypes.c_uint()
     pynvml.nvmlGpuInstanceGetComputeInstances(instance, profile, room, ctypes.byref(count))
     return list(room[: count.value])
+
+
+def file_of(folder: Path) -> Path:
+    """The state of the one rehearsed GPU there."""
+    return next(folder.glob("*.json"))
 
 
 def mig_uuids(gpu: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a GPU is: identity, size, settings."""
+"""What a GPU is: identity and size from the catalog, and the settings of one in good order (ECC and persistence on)."""
 
 from __future__ import annotations
 

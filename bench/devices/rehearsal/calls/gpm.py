@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from bench import clock
 from bench.devices.rehearsal.arguments import check_version, fill, number, put_handle, referred
 from bench.devices.rehearsal.driver import GPU, Driver, Thing
 from bench.devices.rehearsal.instances import clients
@@ -22,7 +21,6 @@ class Sample(NamedTuple):
     """of: serial of the GPU instance, 0 for the whole GPU."""
 
     of: int
-    at_ns: int
     busy: bool
 
 
@@ -61,6 +59,7 @@ def nvmlGpmMetricsGet(driver: Driver, metrics: Any) -> None:
     """Busy means 100 %, idle 0 %: placeholders, as all readings here."""
     asked = referred(metrics)
     check_version(asked, pynvml.NVML_GPM_METRICS_GET_VERSION)
+    driver.refuse_lost()
     first, second = (driver.samples[_serial(driver, sample)] for sample in (asked.sample1, asked.sample2))
     if first is None or second is None or first.of != second.of:
         raise Refused("INVALID_ARGUMENT")
@@ -93,4 +92,4 @@ def _take(driver: Driver, sample: Any, instance: GpuInstance | None) -> None:
     else:
         busy = any(clients(state, state.mig_uuid(instance, inner)) for inner in instance.compute_instances)
     serial = _serial(driver, sample)
-    driver.samples[serial] = Sample(instance.serial if instance else 0, clock.now_ns(), busy)
+    driver.samples[serial] = Sample(instance.serial if instance else 0, busy)

@@ -36,7 +36,7 @@ def energy_mj(driver: Driver) -> int:
     state, now_ns = driver.sense()
     if state.faults.stuck_energy:
         return STUCK_MJ
-    clients_ns = state.client_ns + held_ns(state.contexts)
+    clients_ns = state.client_ns + held_ns(state.contexts, now_ns)
     if state.faults.foreign_process is not None:
         clients_ns += now_ns
     return (IDLE_MW * now_ns + CLIENT_MW * clients_ns) // NS_PER_S
