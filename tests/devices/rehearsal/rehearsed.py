@@ -101,10 +101,17 @@ def refused(name: str) -> Any:
 
 def in_child(action: Callable[[], object]) -> int:
     """Exit code of a process that does it; negative: killed by that signal."""
-    pid = os.fork()
-    if pid == 0:
-        _do(action)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return in_children(action, 1)[0]
+
+
+def in_children(action: Callable[[], object], number: int) -> list[int]:
+    """Exit codes of so many processes that do it at the same time."""
+    pids = []
+    for _ in range(number):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            _do(action)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
 
 
 @contextmanager
