@@ -13,7 +13,7 @@ order is not CUDA's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -107,7 +107,8 @@ def session(driver: str | None = None) -> Iterator[Session]:
         try:
             yield Session(pynvml)
         finally:
-            pynvml.nvmlShutdown()
+            with suppress(pynvml.NVMLError):  # what was to be done is done, and the process may well go on without
+                pynvml.nvmlShutdown()
 
 
 @contextmanager

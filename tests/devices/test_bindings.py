@@ -49,7 +49,9 @@ def test_every_name_of_nvml_in_the_source_exists() -> None:
         if path.is_relative_to(REHEARSED):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            text = node.value if isinstance(node, ast.Constant) else node.attr if isinstance(node, ast.Attribute) else ""
+            text = (
+                node.value if isinstance(node, ast.Constant) else node.attr if isinstance(node, ast.Attribute) else ""
+            )
             if isinstance(text, str) and text.startswith(("nvmlDevice", "nvmlGpu", "nvmlSystem", "NVML_", "c_nvml")):
                 assert hasattr(pynvml, text) or text == "NVML_ERROR_", f"{path}: nvidia-ml-py has no {text}"
 

@@ -14,7 +14,7 @@ import pytest
 from bench.telemetry.nvml import Nvml
 from rehearsed import Board, forked
 
-from bench.contract import Watched
+from bench.contract import Gpu, Watched
 from bench.devices.mig import change, journal
 from bench.devices.mig.change import Wanted
 from bench.devices.rehearsal import state
@@ -54,9 +54,9 @@ def _others(board: Board) -> Wanted:
 STARTS: tuple[Callable[[Board], Wanted], ...] = (_empty, _on, _others)
 
 
-def _scenario(board: Board, wanted: Wanted) -> None:
+def _scenario(board: Board, gpu: Gpu, wanted: Wanted) -> None:
     """Apply, measure a little, restore."""
-    with change.applied(board.gpu, wanted) as devices:
+    with change.applied(gpu, wanted) as devices:
         mig = devices[0] if devices else None
         tenant = Watched(os.getpid(), mig.uuid if mig else board.address.uuid, mig.gpu_instance if mig else None)
         reader = Nvml().open({"tenant0": tenant}, board.address)
@@ -68,28 +68,29 @@ def _calls(folder: Path, start: Callable[[Board], Wanted]) -> int:
     """How many NVML calls the scenario makes when nothing goes wrong."""
     board = Board(folder)
     wanted = start(board)
+    gpu = board.gpu
     state.set_faults(board.path, {"at_call": {"number": 10**9, "do": "UNKNOWN"}})
-    _scenario(board, wanted)
+    _scenario(board, gpu, wanted)
     return state.read(board.path).calls
 
 
 def _suffer(folder: Path, start: Callable[[Board], Wanted], number: int, fault: Moment) -> None:
     board = Board(folder)
     wanted = start(board)
-    before = board.look()
+    gpu, before = board.gpu, board.look()
     state.set_faults(board.path, {"at_call": {"number": number, "do": fault[0], "moment": fault[1]}})
     if fault[0] == "kill":
-        os.waitpid(forked(lambda: _scenario(board, wanted)), 0)
+        os.waitpid(forked(lambda: _scenario(board, gpu, wanted)), 0)
     else:
         try:
-            _scenario(board, wanted)
+            _scenario(board, gpu, wanted)
         except BenchError as error:
             assert error.hint
     state.set_faults(board.path, {})
     if board.look() != before:
-        assert change.put_back(board.gpu) is not None, "the journal knows what was changed"
+        assert change.put_back(gpu) is not None, "the journal knows what was changed"
     else:
-        change.put_back(board.gpu)
+        change.put_back(gpu)
     assert board.look() == before
     assert journal.read(board.address.uuid) is None
 

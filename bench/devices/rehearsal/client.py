@@ -14,4 +14,5 @@ def attach_from_environment() -> None:
     if driver := os.environ.get(DRIVER):
         from bench.devices.rehearsal import state
 
-        state.attach(Path(driver), os.environ["CUDA_VISIBLE_DEVICES"])
+        mps = "CUDA_MPS_PIPE_DIRECTORY" in os.environ
+        state.attach(Path(driver), os.environ["CUDA_VISIBLE_DEVICES"], mps=mps)
