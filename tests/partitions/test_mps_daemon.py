@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from harness import until
 
 from bench.errors import InfeasibleHere
 from bench.partitions.mps_daemon import running
-from harness import until
 
 CONTROL = [sys.executable, "-P", "-m", "bench.devices.rehearsal.mps_control"]
 USER = """
