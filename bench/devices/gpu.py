@@ -107,7 +107,7 @@ def _profile(session: Session, handle: Any, enum: int, info: Any, known: Profile
 
 
 def _placements(session: Session, handle: Any, profile_id: int) -> tuple[tuple[int, ...], int]:
-    """(starts, size) in memory slices of an empty or partly taken GPU; ((), 0) where it is not told."""
+    """(starts, size) in memory slices, taken or not; ((), 0) where it is not told."""
     count = ctypes.c_uint()
     if session.ask("nvmlDeviceGetGpuInstancePossiblePlacements", handle, profile_id, None, ctypes.byref(count)) is None:
         return (), 0

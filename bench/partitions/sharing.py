@@ -51,7 +51,7 @@ class GpuPartition(Partition):
             return reason
         if self.wanted(gpu).fits(gpu.mig) or self.allow_reconfigure or (device.rehearsal and self._unsaid):
             return None
-        now = f"MIG is {'on' if gpu.mig.on else 'off'}, with {len(gpu.mig.instances)} GPU instances"
+        now = f"MIG is on, with {len(gpu.mig.sizes)} MIG devices" if gpu.mig.on else "MIG is off"
         return f"{now}, and bench changes layouts only when told to: partitions.NAME.allow_reconfigure=true"
 
     @property

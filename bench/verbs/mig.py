@@ -70,8 +70,9 @@ def _status(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[st
                     if mig.gpu_instance == instance.number
                 ],
             }
-            for instance in gpu.mig.instances
+            for instance in gpu.mig.instances or ()
         ],
+        "visible": gpu.mig.instances is not None,
         "to_restore": book.model_dump() if book else None,
         "profiles": [{"profile": profile.name, "most": profile.max_instances} for profile in gpu.profiles],
     }
@@ -109,6 +110,10 @@ def _restore(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[s
 
 def _export(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str, Any]:
     by_id = {profile.id: profile for profile in gpu.profiles}
+    if gpu.mig.instances is None:
+        raise InfeasibleHere(
+            "this user may not see the MIG layout", where=gpu.address.uuid, hint="sudo bench mig export"
+        )
     profiles = [by_id[instance.profile_id] for instance in gpu.mig.instances]
     return {**_about(device, gpu), "text": parted.write("current", gpu.pci_device_id, bool(gpu.mig.on), profiles)}
 
@@ -121,6 +126,8 @@ def _status_lines(found: dict[str, Any]) -> list[str]:
     mode = {None: "has no MIG", True: "MIG is on", False: "MIG is off"}[found["mig"]]
     pending = "" if found["mig"] == found["mig_after_reset"] else ", and would be switched by a reset"
     lines = [f"{found['device']} {found['uuid']}: {mode}{pending}"]
+    if not found["visible"]:
+        lines.append("  this user may not see the layout: sudo bench mig status")
     for instance in found["instances"]:
         whose = "  (ours)" if instance["ours"] else ""
         lines.append(f"  {instance['profile']} at {instance['start']}, GPU instance {instance['number']}{whose}")

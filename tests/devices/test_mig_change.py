@@ -111,6 +111,25 @@ def test_what_stands_in_the_way_is_told_and_nothing_changes(board: Board, fault:
     assert journal.read(board.address.uuid) is None
 
 
+def test_a_layout_that_this_user_may_not_see_is_not_changed(board: Board) -> None:
+    board.by_somebody_else("3g")
+    before = board.look()
+    state.set_faults(board.path, {"no_permission": True})
+    assert board.gpu.mig.instances is None
+    with pytest.raises(InfeasibleHere, match="may not see"), change.applied(board.gpu, Wanted(on=False)):
+        pass
+    assert board.look() == before
+
+
+def test_a_layout_that_fits_is_used_by_a_user_who_may_not_see_it(board: Board) -> None:
+    board.by_somebody_else("3x2g")
+    state.set_faults(board.path, {"no_permission": True})
+    with change.applied(board.gpu, board.wanted("3x2g")) as devices:
+        assert len(devices) == 3
+    for other in ("3x1g", "2x2g", "3x1g.10gb"):
+        assert not board.wanted(other).fits(board.gpu.mig)
+
+
 def test_a_pending_mode_is_left_alone(board: Board) -> None:
     state.set_faults(board.path, {"mode_stays_pending": True})
     with nvml.session(board.address.driver) as session:

@@ -6,14 +6,14 @@ Nothing is touched that bench did not create. What stands in the way is told, ne
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from bench.contract import Gpu
 from bench.devices import nvml
-from bench.devices.geometry import Placement
+from bench.devices.geometry import Placement, Profile
 from bench.devices.mig import journal
 from bench.devices.mig.guard import made_by_us, refuse
 from bench.devices.mig.instances import MigDevice, create_gpu_instance, destroy, fill, mig_devices
@@ -35,9 +35,21 @@ class Wanted:
         without MIG is as one with MIG off."""
         if not self.on:
             return not state.on
+        profiles = [placement.profile for placement in self.placements]
+        if not state.on or state.instances is None:
+            return bool(state.on) and _same_sizes(state.sizes, profiles)
         there = sorted(instance.profile_id for instance in state.instances)
         whole = all(len(instance.compute_instances) == 1 for instance in state.instances)
-        return bool(state.on) and whole and there == sorted(placement.profile.id or 0 for placement in self.placements)
+        return whole and there == sorted(profile.id or 0 for profile in profiles)
+
+
+def _same_sizes(sizes: Sequence[tuple[int, int]], profiles: Sequence[Profile]) -> bool:
+    """Whether MIG devices are of these profiles, as far as sizes tell: by compute slices, and memory within 5 %."""
+    wanted = sorted((profile.compute_slices, (profile.memory_bytes or 0) // 2**20) for profile in profiles)
+    return len(sizes) == len(wanted) and all(
+        slices == asked and abs(memory - expected) <= 0.05 * expected
+        for (slices, memory), (asked, expected) in zip(sorted(sizes), wanted, strict=True)
+    )
 
 
 class NotRestored(BenchError):
@@ -102,7 +114,7 @@ def _change(session: Session, gpu: Gpu, state: MigState, wanted: Wanted, kept: b
     book = book or Journal(uuid=gpu.address.uuid, was_on=bool(state.on), kept=kept)
     journal.write(book)
     handle = session.device(gpu.address.uuid)
-    for instance in state.instances:  # all of them ours, or `refuse` had refused
+    for instance in state.instances or ():  # all of them ours, or `refuse` had refused
         destroy(session, handle, instance)
     book = book.model_copy(update={"created": ()})
     journal.write(book)
@@ -132,6 +144,8 @@ def _restore(gpu: Gpu, book: Journal) -> None:
             with nvml.session(gpu.address.driver) as session:
                 handle = session.device(gpu.address.uuid)
                 state = _state(session, gpu)
+                if state.instances is None:
+                    raise NvmlError("NO_PERMISSION", "reading the layout", hint="do it as the user who changed it")
                 ours = [instance for instance in state.instances if made_by_us(instance, book.created)]
                 for instance in ours:
                     destroy(session, handle, instance)

@@ -27,6 +27,10 @@ def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Create
             hint=f"nvidia-smi -i {uuid} -r (nothing may use the GPU), or take it back: nvidia-smi -i {uuid} -mig "
             f"{int(state.on)}",
         )
+    if state.instances is None:
+        raise InfeasibleHere(
+            "this user may not see the MIG layout", where=uuid, hint="as root, or with read access to mig/config"
+        )
     if running := processes(session, uuid):
         raise InfeasibleHere(
             f"the GPU is in use by process {', '.join(map(str, running))}",
@@ -43,6 +47,13 @@ def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Create
         )
 
 
+PROCESS_LISTS = (
+    "nvmlDeviceGetComputeRunningProcesses",
+    "nvmlDeviceGetGraphicsRunningProcesses",
+    "nvmlDeviceGetMPSComputeRunningProcesses",
+)
+
+
 def made_by_us(instance: Instance, created: Sequence[Created]) -> bool:
     """Whether an instance is one of those that were written down. One that we were about to create when we were killed
     has no number yet; it is known by its place."""
@@ -55,6 +66,6 @@ def processes(session: Session, uuid: str) -> list[int]:
     """Of everybody who computes or draws on the GPU. In a container NVML may show fewer than there are."""
     handle = session.device(uuid)
     found: set[int] = set()
-    for call in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
+    for call in PROCESS_LISTS:
         found |= {process.pid for process in session.ask(call, handle) or ()}
     return sorted(found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.devices.geometry import Placement
-from bench.devices.mig.layout import Instance, compute_instances, compute_profiles
+from bench.devices.mig.layout import Instance, compute_instances, compute_profiles, mig_handles
 from bench.devices.nvml import NvmlError, Session
 
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -49,15 +49,9 @@ def destroy(session: Session, gpu: Any, instance: Instance) -> None:
 
 
 def mig_devices(session: Session, gpu: Any) -> list[MigDevice]:
-    """All MIG devices of the GPU. Their indices may have holes."""
+    """All MIG devices of the GPU."""
     found = []
-    for index in range(session.do("nvmlDeviceGetMaxMigDeviceCount", gpu)):
-        try:
-            handle = session.do("nvmlDeviceGetMigDeviceHandleByIndex", gpu, index)
-        except NvmlError as error:
-            if error.code in ("NOT_FOUND", "INVALID_ARGUMENT"):
-                continue
-            raise
+    for handle in mig_handles(session, gpu):
         size = session.ask("nvmlDeviceGetAttributes", handle)
         found.append(
             MigDevice(

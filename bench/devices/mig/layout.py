@@ -32,29 +32,48 @@ class Instance:
 
 @dataclass(frozen=True)
 class MigState:
-    """`on` is the mode now, `pending` the one after the next reset; None: this GPU has no MIG. `instances` by start."""
+    """`on` is the mode now, `pending` the one after the next reset; None: this GPU has no MIG. `instances` by start;
+    None: this user may not see them. `sizes`: (compute slices, memory in MiB) of each MIG device, which is seen by
+    whoever may use it."""
 
     on: bool | None
     pending: bool | None = None
-    instances: tuple[Instance, ...] = ()
-
-    @property
-    def places(self) -> frozenset[tuple[int, int]]:
-        return frozenset(instance.place for instance in self.instances)
+    instances: tuple[Instance, ...] | None = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 def read_state(session: Session, gpu: Any, profile_ids: Sequence[int]) -> MigState:
-    """The mode and all GPU instances of `profile_ids`, of the handle `gpu`.
-
-    Instances that this user may not see (NO_PERMISSION) raise: a layout that is half known must not be changed."""
+    """The mode and all GPU instances of `profile_ids`, of the handle `gpu`."""
     mode = session.ask("nvmlDeviceGetMigMode", gpu)
     if mode is None:
         return MigState(None)
     on, pending = (bool(value) for value in mode)
     if not on:
         return MigState(on, pending)
-    instances = [instance for profile_id in profile_ids for instance in _instances(session, gpu, profile_id)]
-    return MigState(on, pending, tuple(sorted(instances)))
+    sizes = tuple(sorted((size.gpuInstanceSliceCount, size.memorySizeMB) for size in _sizes(session, gpu)))
+    try:
+        instances = [instance for profile_id in profile_ids for instance in _instances(session, gpu, profile_id)]
+    except NvmlError as error:
+        if error.code != "NO_PERMISSION":
+            raise
+        return MigState(on, pending, None, sizes)
+    return MigState(on, pending, tuple(sorted(instances)), sizes)
+
+
+def mig_handles(session: Session, gpu: Any) -> Iterator[Any]:
+    """Of all MIG devices of the GPU. Their indices may have holes."""
+    for index in range(session.do("nvmlDeviceGetMaxMigDeviceCount", gpu)):
+        try:
+            yield session.do("nvmlDeviceGetMigDeviceHandleByIndex", gpu, index)
+        except NvmlError as error:
+            if error.code not in ("NOT_FOUND", "INVALID_ARGUMENT"):
+                raise
+
+
+def _sizes(session: Session, gpu: Any) -> Iterator[Any]:
+    for handle in mig_handles(session, gpu):
+        if (size := session.ask("nvmlDeviceGetAttributes", handle)) is not None:
+            yield size
 
 
 def _instances(session: Session, gpu: Any, profile_id: int) -> list[Instance]:
