@@ -52,7 +52,11 @@ def find_device(node: Any) -> Device:
     except nvml.NoDriver as error:
         if choice.kind == "auto":
             return host.cpu_device()
-        raise InfeasibleHere("there is no NVIDIA driver on this machine", where="gpu=cuda", hint=error.hint) from error
+        raise InfeasibleHere(
+            "there is no NVIDIA driver on this machine",
+            where="gpu=cuda",
+            hint="gpu=cpu measures on the CPU, gpu=rehearsal/a100-40gb rehearses a GPU",
+        ) from error
     except _NoGpu:
         if choice.kind == "auto":
             return host.cpu_device()
@@ -96,6 +100,11 @@ def _checked(node: Any) -> Choice | Rehearsed:
         return adapter.validate_python(node)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
+        if first["type"].startswith("union_tag"):
+            first = {
+                **first,
+                "msg": f"there is no kind {first['ctx'].get('tag')!r}" if "ctx" in first else "it has no kind",
+            }
         where = ".".join(["gpu", *(str(part) for part in first["loc"] if part not in ("auto", "cpu", "cuda"))])
         raise ConfigError(
             f"{where}: {first['msg'].lower()}",

@@ -39,7 +39,9 @@ class MigPartition(GpuPartition):
             return f"{error.what}: {error.hint}"
         if geometry.place(profiles) is None:
             names = " + ".join(profile.name for profile in profiles)
-            return f"{names} do not fit beside each other on {gpu.product}: {geometry.possible(gpu.profiles)}"
+            return (
+                f"{names} do not fit beside each other on {gpu.product}: possible are {geometry.possible(gpu.profiles)}"
+            )
         return None
 
     def wanted(self, gpu: Gpu) -> Wanted:
