@@ -11,8 +11,9 @@ import numpy as np
 
 from bench import clock, wire
 from bench.contract import Protocol
-from bench.measure import gate, steady, summary
+from bench.measure import gate, gate_gpu, gpu_numbers, steady, summary
 from bench.measure.link import ChildFailed
+from bench.measure.series import BOARD
 from bench.measure.summary import Stamps, Window
 from bench.measure.trial import Answers
 from bench.records import Gate, Latency
@@ -66,16 +67,20 @@ def assess(
         expected_precision=expected_precision,
         proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
         probe_distances=[answer["probe_distance"] for answer in answers.proved],
+        gpu=gate_gpu.evidence(report, window) if any(slot.gpu for slot in answers.slots) else None,
     )
+    throughput_per_s = summary.throughput_per_s(window, batch_size)
+    instances = [slot.gpu_instance for slot in answers.slots]
+    gpu = gpu_numbers.numbers(report, window, throughput_per_s, instances)
     return Assessed(
         stamps=stamps,
         window=window,
-        throughput_per_s=summary.throughput_per_s(window, batch_size),
+        throughput_per_s=throughput_per_s,
         latency_ms=summary.latency(window),
         tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
         proof=answers.proved[0]["proof"],
-        telemetry=_telemetry(answers, shares, interval_s),
+        telemetry=_telemetry(answers, {**shares, **gpu}, interval_s),
         timing_s=_timing(answers),
     )
 
@@ -121,12 +126,12 @@ def _gap_intervals(report: Mapping[str, Any], interval_s: float) -> float:
     return float(np.diff(report["t_ns"]).max()) / clock.NS_PER_S / interval_s
 
 
-def _telemetry(answers: Answers, shares: Mapping[str, float], interval_s: float) -> dict[str, float]:
-    """The numbers that a trial's line carries; what is not known is absent."""
+def _telemetry(answers: Answers, known: Mapping[str, float], interval_s: float) -> dict[str, float]:
+    """The numbers that a trial's line carries; what is not known is absent. `known`: of host and GPU, found before."""
     report = answers.ticks.report
     usage = [answer["usage"] for answer in answers.measured]
     numbers: dict[str, float] = {
-        **shares,
+        **known,
         "cpu_s": sum(u["cpu_s"] for u in usage),
         "cores_used": sum(u["cpu_s"] / u["wall_s"] for u in usage),
         "involuntary_switches": sum(u["involuntary_switches"] for u in usage),
@@ -142,8 +147,8 @@ def _telemetry(answers: Answers, shares: Mapping[str, float], interval_s: float)
         numbers["read_s"] = float(np.median(report["read_ns"])) / clock.NS_PER_S
         numbers["sampler_cpu_share"] = report["cpu_s"] / span_s if span_s > 0 else math.nan
         numbers["cpu_pressure_share"] = summary.increase(report, "host", "cpu_pressure_s") / span_s
-        energy = [c for c in report["columns"] if c["metric"] == "energy_j"]
-        for found in energy:
+        packages = [c for c in report["columns"] if c["metric"] == "energy_j" and c["subject"] != BOARD]
+        for found in packages:
             numbers[f"energy_j_{found['subject']}"] = summary.increase(report, found["subject"], "energy_j")
     return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measure import probe, steady
+from bench.measure import gate_gpu, probe, steady
 from bench.records import Gate
 
 RUN_DELAY_LIMIT = 0.10
@@ -29,7 +29,7 @@ TELEMETRY_GAP_LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the gate looks at. Shares are of the window; NaN is unknown."""
+    """What the gate looks at. Shares are of the window; NaN is unknown. gpu: None on a CPU."""
 
     warmups: Sequence[Mapping[str, Any]]
     warmup_limit_s: float
@@ -46,10 +46,13 @@ class Evidence:
     expected_precision: str
     proved_precisions: Sequence[str]
     probe_distances: Sequence[float | None]
+    gpu: gate_gpu.GpuEvidence | None = None
 
 
 def judge(evidence: Evidence) -> Gate:
     reasons = [reason for check in CHECKS if (reason := check(evidence))]
+    if evidence.gpu:
+        reasons += gate_gpu.reasons(evidence.gpu)
     return Gate(valid=not reasons, reasons=tuple(reasons), checks=_numbers(evidence))
 
 
@@ -129,5 +132,6 @@ def _numbers(e: Evidence) -> dict[str, Any]:
         "warmup_s": max(w["seconds"] for w in e.warmups),
         "window_drift": max((abs(steady.drift(m)[0]) for m in e.window_medians if m), default=math.nan),
         "probe_distance": max((d for d in e.probe_distances if d is not None), default=math.nan),
+        **(gate_gpu.numbers(e.gpu) if e.gpu else {}),
     }
     return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}

@@ -1,0 +1,130 @@
+"""The part of the gate that looks at a GPU: throttled, clock moved, somebody else on it, lost, laid out anew.
+
+As in gate.py, each check gives a reason in words or nothing, and what is not known (NaN) is not held against a trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.measure.series import BOARD, largest, series
+from bench.measure.summary import Window
+
+THROTTLED_LIMIT = 0.01
+"""Share of the window that the GPU may be throttled, per cause."""
+CLOCK_LIMIT = 0.05
+"""Relative change of the median multiprocessor clock from the window's first quarter to its last. No clock of another
+trial is the baseline: the gate sees one trial, and what differs between trials is what blocks cancel."""
+FEWEST_TICKS = 8
+"""With fewer ticks in the window, a quarter of it is no median."""
+
+COUNTERS = {
+    "throttled_power_s": "the power limit",
+    "throttled_thermal_s": "temperature",
+    "throttled_software_thermal_s": "temperature (by the driver)",
+    "throttled_hardware_thermal_s": "temperature (by the hardware)",
+    "throttled_power_brake_s": "the power brake",
+    "throttled_board_limit_s": "the board's limit",
+    "throttled_reliability_s": "the reliability limit",
+    "throttled_sync_boost_s": "a slower GPU of its sync boost group",
+}
+"""Not among them: low utilisation, application clocks and base clocks, which the work or its owner chose."""
+SLOWDOWNS = {
+    0x08: "hardware slowdown",
+    0x20: "thermal slowdown by the driver",
+    0x40: "thermal slowdown by the hardware",
+    0x80: "power brake",
+}
+"""Clocks event reasons (nvml.h) that are throttling whenever they are seen. The software power cap (0x04) is not: at
+full load it is seen on many a healthy GPU, and only the time that its counter adds up says how much it matters."""
+
+
+@dataclass(frozen=True)
+class GpuEvidence:
+    """What the gate looks at. throttled_shares: of the window, by counter; event_reasons: all bits seen in it;
+    clock_change: relative, from its first quarter to its last. The others are of the whole trial."""
+
+    throttled_shares: Mapping[str, float]
+    event_reasons: int
+    clock_change: float
+    foreign_processes: float
+    lost: bool
+    layout_changed: bool
+
+
+def evidence(report: Mapping[str, Any], window: Window) -> GpuEvidence:
+    """From a trial's ticks; all of it unknown on a CPU."""
+    masks = series(report, BOARD, "event_reasons").within(window).values.astype(np.int64)
+    return GpuEvidence(
+        throttled_shares={
+            counter: series(report, BOARD, counter).increase(window) / window.seconds if window.seconds else math.nan
+            for counter in COUNTERS
+        },
+        event_reasons=int(np.bitwise_or.reduce(masks)),
+        clock_change=_clock_change(series(report, BOARD, "sm_clock_hz").within(window).values.tolist()),
+        foreign_processes=largest(series(report, BOARD, "foreign_processes")),
+        lost=largest(series(report, BOARD, "lost")) > 0,
+        layout_changed=largest(series(report, BOARD, "layout_changed")) > 0,
+    )
+
+
+def reasons(e: GpuEvidence) -> list[str]:
+    return [reason for check in CHECKS if (reason := check(e))]
+
+
+def numbers(e: GpuEvidence) -> dict[str, float]:
+    """Those behind the decision; NaN where they are not known."""
+    shares = [share for share in e.throttled_shares.values() if not math.isnan(share)]
+    return {
+        "gpu_throttled_share": max(shares, default=math.nan),
+        "gpu_clock_change": e.clock_change,
+        "gpu_foreign_processes": e.foreign_processes,
+    }
+
+
+def _lost(e: GpuEvidence) -> str | None:
+    return "the GPU was lost" if e.lost else None
+
+
+def _layout(e: GpuEvidence) -> str | None:
+    return "the GPU's MIG layout changed" if e.layout_changed else None
+
+
+def _throttled(e: GpuEvidence) -> str | None:
+    causes = [
+        f"{COUNTERS[counter]} {share:.0%} of the window"
+        for counter, share in e.throttled_shares.items()
+        if share > THROTTLED_LIMIT
+    ]
+    causes += [name for bit, name in SLOWDOWNS.items() if e.event_reasons & bit]
+    return f"the GPU was throttled: {', '.join(causes)}" if causes else None
+
+
+def _clock_moved(e: GpuEvidence) -> str | None:
+    if not abs(e.clock_change) > CLOCK_LIMIT:
+        return None
+    return f"the GPU's clock moved by {e.clock_change:+.0%} within the window"
+
+
+def _foreign(e: GpuEvidence) -> str | None:
+    if not e.foreign_processes > 0:
+        return None
+    several = "process" if e.foreign_processes == 1 else "processes"
+    return f"{e.foreign_processes:.0f} other {several} on the GPU"
+
+
+CHECKS = (_lost, _layout, _throttled, _clock_moved, _foreign)
+
+
+def _clock_change(clocks_hz: list[float]) -> float:
+    """NaN for too few ticks."""
+    if len(clocks_hz) < FEWEST_TICKS:
+        return math.nan
+    quarter = len(clocks_hz) // 4
+    first, last = np.median(clocks_hz[:quarter]), np.median(clocks_hz[-quarter:])
+    return float(last / first - 1) if first else math.nan

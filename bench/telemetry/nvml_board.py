@@ -1,0 +1,120 @@
+"""What a GPU's sensors and counters tell, of the whole board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bench.contract import Reading
+from bench.telemetry.nvml_calls import BOARD, Calls
+
+FIELDS: dict[str, tuple[str, float]] = {
+    "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION": ("energy_j", 1e-3),
+    "NVML_FI_DEV_POWER_AVERAGE": ("power_average_w", 1e-3),
+    "NVML_FI_DEV_POWER_INSTANT": ("power_instant_w", 1e-3),
+    "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
+    "NVML_FI_DEV_PERF_POLICY_POWER": ("throttled_power_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_THERMAL": ("throttled_thermal_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST": ("throttled_sync_boost_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT": ("throttled_board_limit_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_RELIABILITY": ("throttled_reliability_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
+    "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN": ("throttled_software_thermal_s", 1e-9),
+    "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN": ("throttled_hardware_thermal_s", 1e-9),
+    "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN": ("throttled_power_brake_s", 1e-9),
+}
+"""NVML counts mJ, mW and ns (nvml.h, and DCGM's field names for the event reasons). Energy and throttled times are
+totals since the driver was loaded: differences are what counts."""
+
+VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+"""Members of the value union, by NVML_VALUE_TYPE_*."""
+
+
+class Fields:
+    """Many counters in one call; each entry has its own return code. What is not offered is asked for once."""
+
+    def __init__(self, calls: Calls, handle: Any) -> None:
+        self._calls = calls
+        self._handle = handle
+        self._metrics = {getattr(calls.pynvml, name): metric for name, metric in FIELDS.items()}
+        self._ids: Sequence[int] = tuple(self._metrics)
+
+    def read(self) -> Iterator[Reading]:
+        if not self._ids:
+            return
+        entries = self._calls.ask("nvmlDeviceGetFieldValues", self._handle, self._ids)
+        told = [entry for entry in entries or () if entry.nvmlReturn == 0 and entry.valueType < len(VALUE)]
+        for entry in told:
+            metric, unit = self._metrics[entry.fieldId]
+            yield BOARD, metric, getattr(entry.value, VALUE[entry.valueType]) * unit
+        if len(told) < len(self._ids):
+            self._ids = tuple(entry.fieldId for entry in told)
+
+
+class Probe(NamedTuple):
+    """One call and the one reading it gives."""
+
+    call: str
+    arguments: tuple[Any, ...]
+    metric: str
+    value: Callable[[Any], float]
+
+
+class Probes:
+    """Calls of one reading each. What is not offered (utilisation under MIG, say) is asked for once."""
+
+    def __init__(self, calls: Calls, probes: Sequence[Probe]) -> None:
+        self._calls = calls
+        self._probes = tuple(probes)
+
+    def read(self) -> Iterator[Reading]:
+        absent = []
+        for probe in self._probes:
+            answer = self._calls.ask(probe.call, *probe.arguments)
+            if answer is None:
+                absent.append(probe)
+            else:
+                yield BOARD, probe.metric, probe.value(answer)
+        if absent:
+            self._probes = tuple(probe for probe in self._probes if probe not in absent)
+
+
+def every_tick(calls: Calls, handle: Any) -> Probes:
+    """What changes from one tick to the next."""
+    nvml = calls.pynvml
+    return Probes(
+        calls,
+        [
+            Probe("nvmlDeviceGetClockInfo", (handle, nvml.NVML_CLOCK_SM), "sm_clock_hz", lambda mhz: mhz * 1e6),
+            Probe("nvmlDeviceGetCurrentClocksEventReasons", (handle,), "event_reasons", float),
+            Probe("nvmlDeviceGetMemoryInfo", (handle,), "memory_used_bytes", lambda memory: memory.used),
+            Probe("nvmlDeviceGetUtilizationRates", (handle,), "utilization_share", lambda rates: rates.gpu / 100),
+        ],
+    )
+
+
+def now_and_then(calls: Calls, handle: Any) -> Probes:
+    """What changes slowly. nvmlDeviceGetPowerUsage gives an average over a second or not, by the GPU's generation
+    (nvml.h); average and instant power, where they are offered, say which they are."""
+    nvml = calls.pynvml
+    return Probes(
+        calls,
+        [
+            Probe("nvmlDeviceGetClockInfo", (handle, nvml.NVML_CLOCK_MEM), "memory_clock_hz", lambda mhz: mhz * 1e6),
+            Probe("nvmlDeviceGetTemperature", (handle, nvml.NVML_TEMPERATURE_GPU), "temperature_c", float),
+            Probe("nvmlDeviceGetPerformanceState", (handle,), "performance_state", float),
+            Probe("nvmlDeviceGetPowerUsage", (handle,), "power_w", lambda mw: mw * 1e-3),
+        ],
+    )
+
+
+def limits(calls: Calls, handle: Any) -> Iterator[Reading]:
+    """What does not change in a trial."""
+    limit_mw = calls.ask("nvmlDeviceGetEnforcedPowerLimit", handle)
+    if limit_mw is not None:
+        yield BOARD, "power_limit_w", limit_mw * 1e-3
+    highest_mhz = calls.ask("nvmlDeviceGetMaxClockInfo", handle, calls.pynvml.NVML_CLOCK_SM)
+    if highest_mhz is not None:
+        yield BOARD, "sm_clock_limit_hz", highest_mhz * 1e6
