@@ -13,18 +13,24 @@ from typing import Any
 import psutil
 
 import bench
-from bench.devices import host
+from bench.contract import Device, GpuAddress
+from bench.devices import host, nvml
+from bench.devices.fingerprint_gpu import fingerprint_gpu
+from bench.devices.gpu import text
+from bench.devices.gpu_warnings import gpu_warnings
 
 DISTRIBUTIONS = (
     "bench", "numpy", "scipy", "torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript",
-    "onnxruntime", "hydra-core", "omegaconf", "pydantic", "pyarrow", "psutil",
+    "onnxruntime", "hydra-core", "omegaconf", "pydantic", "pyarrow", "psutil", "nvidia-ml-py",
 )  # fmt: skip
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx_vnni")
 LOAD_LIMIT = 0.2
+NO_DRIVER = "no NVIDIA driver"
 
 
-def fingerprint() -> dict[str, Any]:
-    """JSON-serialisable; what the system does not tell is None."""
+def fingerprint(device: Device | None = None, detect_energy: bool = False) -> dict[str, Any]:
+    """JSON-serialisable; what the system does not tell is None. `gpu` is that of `device`, or without one all that are
+    in sight. `detect_energy`: see fingerprint_gpu. Raises NvmlError for a GPU of `device` that does not answer."""
     memory = psutil.virtual_memory()
     return {
         "bench": bench.__version__,
@@ -44,6 +50,7 @@ def fingerprint() -> dict[str, Any]:
         },
         "memory_bytes": memory.total,
         "nvidia_gpu_present": host.nvidia_gpu_present(),
+        "gpu": _all_gpus(detect_energy) if device is None else _gpu_of(device, detect_energy),
         "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "swappiness": _read("/proc/sys/vm/swappiness"),
         "cgroup_cpu_quota": host.cpu_quota(),
@@ -97,17 +104,47 @@ def warnings(found: dict[str, Any]) -> list[tuple[str, str]]:
                 "echo off > /sys/devices/system/cpu/smt/control",
             )
         )
-    if found["nvidia_gpu_present"]:
+    gpu = found["gpu"]
+    if found["nvidia_gpu_present"] and gpu and gpu["driver"] == NO_DRIVER:
         told.append(
             (
-                "an NVIDIA GPU is here, and this version of bench measures on the CPU only",
-                "see the README, Limits",
+                "an NVIDIA GPU is here, and NVML is not: it cannot be used",
+                "install the driver's libnvidia-ml.so.1, or give it to the container (docker run --gpus all)",
             )
         )
+    for one in gpu["devices"] if gpu else ():
+        told += gpu_warnings(one) if "error" not in one else [(f"{one['uuid']}: {one['error']}", "see `dmesg`")]
     for name in ("LD_PRELOAD", "TORCH_LOGS", "OMP_NUM_THREADS"):
         if name in found["environment"]:
             told.append((f"{name} is set", f"unset {name}"))
     return told
+
+
+def _gpu_of(device: Device, detect_energy: bool) -> dict[str, Any] | None:
+    if device.gpu is None:
+        return None
+    found = fingerprint_gpu(device.gpu.address, detect_energy)
+    return {"driver": found["driver"], "devices": [found]}
+
+
+def _all_gpus(detect_energy: bool) -> dict[str, Any]:
+    """One that does not answer has an `error`, and the others are told of all the same."""
+    try:
+        with nvml.session() as session:
+            driver = text(session.do("nvmlSystemGetDriverVersion"))
+            uuids = [uuid for uuid, _ in session.gpus()]
+    except nvml.NoDriver:
+        return {"driver": NO_DRIVER, "devices": []}
+    except nvml.NvmlError as error:
+        return {"driver": error.what, "devices": []}
+    return {"driver": driver, "devices": [_told(uuid, detect_energy) for uuid in uuids]}
+
+
+def _told(uuid: str, detect_energy: bool) -> dict[str, Any]:
+    try:
+        return fingerprint_gpu(GpuAddress(uuid), detect_energy)
+    except nvml.NvmlError as error:
+        return {"uuid": uuid, "error": f"{error.what} ({error.where})"}
 
 
 def _versions() -> dict[str, str | None]:
