@@ -18,7 +18,7 @@ from bench.telemetry import nvml_board, nvml_gpm
 from bench.telemetry.nvml_calls import BOARD, Calls, Part, Rarely
 from bench.telemetry.nvml_gpm import Gpm
 from bench.telemetry.nvml_processes import Census
-from bench.telemetry.nvml_slices import Slices
+from bench.telemetry.nvml_slices import LayoutChanged, Slices
 
 LOOK_INTERVAL_S = 1.0
 """Between two looks at what changes slowly or is dear to ask: listing processes took 4.5 ms where it was measured
@@ -27,7 +27,7 @@ LOOK_INTERVAL_S = 1.0
 
 class NvmlReader(TelemetryReader):
     """One trial's readings. `once`: told in the first tick only; a finding in it can be that there is nothing to read.
-    A GPU that is lost is told once, and not asked again."""
+    That the GPU is lost, or laid out anew, is told once, and then it is not asked again."""
 
     def __init__(self, calls: Calls, once: Sequence[Reading], parts: Sequence[Part], open_things: ExitStack) -> None:
         self._calls = calls
@@ -49,6 +49,9 @@ class NvmlReader(TelemetryReader):
         except nvml.GpuLost:
             self._parts = ()
             yield BOARD, "lost", 1.0
+        except LayoutChanged:
+            self._parts = ()
+            yield BOARD, "layout_changed", 1.0
         yield from self._calls.spent()
 
     def close(self) -> None:
@@ -71,6 +74,8 @@ class Nvml(TelemetrySource):
                 once, parts = _opened(calls, board, tenants, things)
             except nvml.GpuLost:
                 once, parts = [(BOARD, "lost", 1.0)], []
+            except LayoutChanged:
+                once, parts = [(BOARD, "layout_changed", 1.0)], []
             return NvmlReader(calls, once, parts, things.pop_all())
 
 
@@ -79,25 +84,24 @@ def _opened(
 ) -> tuple[list[Reading], list[Part]]:
     """What is told once, and what is read from then on. Handles are looked up here, once a trial: one layout."""
     handle = calls.session.device(board.uuid)
-    try:
-        devices = _mig_devices(calls, tenants)
-    except ConfigError:  # a MIG device that was given to a tenant is no longer there
-        return [(BOARD, "layout_changed", 1.0)], []
+    devices = _mig_devices(calls, tenants)
     gpm = Gpm(calls, handle, tuple(devices))
     things.callback(gpm.close)
     slices = Slices(calls, handle, devices)
+    census = Census(calls, handle, devices, tenants)
     parts: list[Part] = [
         nvml_board.Fields(calls, handle),
         nvml_board.every_tick(calls, handle),
-        Rarely(nvml_board.now_and_then(calls, handle), LOOK_INTERVAL_S),
-        Rarely(slices, LOOK_INTERVAL_S),
-        Rarely(Census(calls, handle, devices, tenants), LOOK_INTERVAL_S),
-        Rarely(gpm, nvml_gpm.INTERVAL_S),
+        Rarely(LOOK_INTERVAL_S, slices, nvml_board.now_and_then(calls, handle), census),
+        Rarely(nvml_gpm.INTERVAL_S, gpm),
     ]
     return [*nvml_board.limits(calls, handle), *slices.sizes()], parts
 
 
 def _mig_devices(calls: Calls, tenants: Mapping[str, Watched]) -> dict[int, Any]:
-    """Handle of a MIG device in each GPU instance that has tenants. Raises ConfigError where one is not there."""
+    """Handle of a MIG device in each GPU instance that has tenants. Raises LayoutChanged where one is not there."""
     uuids = {tenant.gpu_instance: tenant.gpu for tenant in tenants.values() if tenant.gpu}
-    return {number: calls.session.device(uuid) for number, uuid in uuids.items() if number is not None}
+    try:
+        return {number: calls.session.device(uuid) for number, uuid in uuids.items() if number is not None}
+    except ConfigError as error:
+        raise LayoutChanged from error

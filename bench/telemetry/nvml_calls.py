@@ -50,10 +50,10 @@ class Part(Protocol):
 
 
 class Rarely:
-    """A part that is read every `interval_s`, and more rarely where it takes long (LOOK_SHARE)."""
+    """Parts that are read every `interval_s`, and more rarely where they take long (LOOK_SHARE)."""
 
-    def __init__(self, part: Part, interval_s: float) -> None:
-        self._part = part
+    def __init__(self, interval_s: float, *parts: Part) -> None:
+        self._parts = parts
         self._interval_ns = int(interval_s * clock.NS_PER_S)
         self._due_ns = 0
 
@@ -61,6 +61,7 @@ class Rarely:
         begun_ns = clock.now_ns()
         if begun_ns < self._due_ns:
             return
-        yield from self._part.read()
+        for part in self._parts:
+            yield from part.read()
         spent_ns = clock.now_ns() - begun_ns
         self._due_ns = begun_ns + max(self._interval_ns, int(spent_ns / LOOK_SHARE))

@@ -20,6 +20,8 @@ import psutil
 from bench.contract import Reading, Watched
 from bench.telemetry.nvml_calls import BOARD, Calls
 
+PLAIN, MPS = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"
+"""Without their version nvidia-ml-py raises something that is no NVMLError where a driver lacks them."""
 NO_INSTANCE = 0xFFFFFFFF
 """GPU instance of a process on a GPU without MIG (nvml.h)."""
 MPS_SERVER = "nvidia-cuda-mps"
@@ -46,12 +48,12 @@ class Census:
         self._owners: dict[int, str | None] = {}
 
     def read(self) -> Iterator[Reading]:
-        plain = self._listed("nvmlDeviceGetComputeRunningProcesses")
+        plain = self._listed(PLAIN)
         if plain is None:
             return
         found, here = plain, self._any_tenant(plain)
         if not here:  # clients of MPS are in a list of their own, their server in the other
-            clients = self._listed("nvmlDeviceGetMPSComputeRunningProcesses") or []
+            clients = self._listed(MPS) or []
             here = self._any_tenant(clients)
             found = [*(one for one in plain if not _is_mps_server(one.pid)), *clients] if here else clients or plain
         yield BOARD, "processes", len(found)

@@ -7,7 +7,11 @@ from typing import Any
 
 from bench.contract import Reading
 from bench.devices.nvml import GpuLost, NvmlError
-from bench.telemetry.nvml_calls import BOARD, Calls, instance
+from bench.telemetry.nvml_calls import Calls, instance
+
+
+class LayoutChanged(Exception):
+    """The tenants no longer have what they were given: nothing that is read from here on is theirs."""
 
 
 class Slices:
@@ -22,7 +26,6 @@ class Slices:
         self._board = board
         self._handles = dict(handles)
         self._mode = self._current_mode()
-        self._changed = False
 
     def sizes(self) -> Iterator[Reading]:
         """Multiprocessors of each MIG device: a GPU instance's own, where one compute instance fills it."""
@@ -32,22 +35,20 @@ class Slices:
                 yield instance(number), "multiprocessors", size.multiprocessorCount
 
     def read(self) -> Iterator[Reading]:
-        if self._changed:
-            return
+        """Raises LayoutChanged."""
         try:
             for number, handle in self._handles.items():
                 if self._calls.ask("nvmlDeviceGetGpuInstanceId", handle) != number:
-                    self._changed = True
+                    raise LayoutChanged
                 memory = self._calls.ask("nvmlDeviceGetMemoryInfo", handle)
                 if memory is not None:
                     yield instance(number), "memory_used_bytes", memory.used
         except GpuLost:
             raise
-        except NvmlError:  # a handle that has died gives INVALID_ARGUMENT or the like: which is not documented
-            self._changed = True
-        if self._changed or self._current_mode() != self._mode:
-            self._changed = True
-            yield BOARD, "layout_changed", 1.0
+        except NvmlError as error:  # what a handle that has died gives is not documented
+            raise LayoutChanged from error
+        if self._current_mode() != self._mode:
+            raise LayoutChanged
 
     def _current_mode(self) -> int | None:
         """MIG on or off now; None where the GPU has no MIG."""
