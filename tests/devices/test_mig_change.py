@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rehearsed import Board, elsewhere
+from boards import Board, elsewhere
 
 from bench.devices import nvml
 from bench.devices.mig import change, journal

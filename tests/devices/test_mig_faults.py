@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench.telemetry.nvml import Nvml
-from rehearsed import Board, forked
+from boards import Board, forked
 
 from bench.contract import Gpu, Watched
 from bench.devices.mig import change, journal
 from bench.devices.mig.change import Wanted
 from bench.devices.rehearsal import state
 from bench.errors import BenchError
+from bench.telemetry.nvml import Nvml
 
 FEWEST = 300
 """Injected faults in each of the two tests."""
