@@ -85,7 +85,7 @@ def _starved(e: Evidence) -> str | None:
 
 
 def _foreign(e: Evidence) -> str | None:
-    if not e.foreign_cpu_share > FOREIGN_CPU_LIMIT:
+    if e.gpu is not None or not e.foreign_cpu_share > FOREIGN_CPU_LIMIT:  # a GPU's tenants may wait for cores: _starved
         return None
     return f"other processes used {e.foreign_cpu_share:.0%} of the device's cores"
 
