@@ -46,7 +46,7 @@ CASES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     ((*SPECIMEN, "scenario=ofline"), ("no scenario 'ofline'", "did you mean offline?")),
     ((*SPECIMEN, "protocol=smok"), ("no protocol 'smok'", "did you mean smoke?")),
     ((*SPECIMEN, "isolation=container"), ("no isolation 'container'", "process")),
-    ((*SPECIMEN, "telemetry=[nosuch]"), ("no telemetry 'nvml'", "host")),
+    ((*SPECIMEN, "telemetry=[nosuch]"), ("no telemetry 'nosuch'", "host")),
     ((*SPECIMEN, "gpu=rehearsal/a1000"), ("rehearsal/a1000", "auto, cpu")),
     ((*SPECIMEN, "gpu=rehearsal/a30-24gb", "gpu.faults={nosuch: 1}"), ("nosuch", "lost_at_call")),
     ((*SPECIMEN, "gpu=rehearsal/a30-24gb", "gpu.model=nosuch"), ("nosuch", "a30-24gb")),
