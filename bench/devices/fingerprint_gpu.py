@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -100,31 +101,16 @@ def _identity(reader: _Reader, gpu: Gpu) -> dict[str, Any]:
 
 
 def _mig(session: nvml.Session, handle: Any, gpu: Gpu) -> dict[str, Any]:
+    """`instances` is None for a user who may not see them; MIG devices are seen by whoever may use them."""
     names = {profile.id: profile.name for profile in gpu.profiles}
-    devices = mig_devices(session, handle) if gpu.mig.on else []
+    instances = gpu.mig.instances
     return {
         "on": gpu.mig.on,
         "after_reset": gpu.mig.pending,
-        "instances": [
-            {
-                "gpu_instance": instance.number,
-                "profile": names[instance.profile_id],
-                "profile_id": instance.profile_id,
-                "start": instance.start,
-                "size": instance.size,
-                "devices": [
-                    {
-                        "uuid": device.uuid,
-                        "compute_instance": device.compute_instance,
-                        "sm_count": device.sm_count,
-                        "memory_bytes": device.memory_bytes,
-                    }
-                    for device in devices
-                    if device.gpu_instance == instance.number
-                ],
-            }
-            for instance in gpu.mig.instances
-        ],
+        "instances": None
+        if instances is None
+        else [{"profile": names[instance.profile_id], **asdict(instance)} for instance in instances],
+        "devices": [asdict(device) for device in mig_devices(session, handle)] if gpu.mig.on else [],
     }
 
 

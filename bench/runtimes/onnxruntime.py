@@ -37,6 +37,8 @@ class OnnxRuntime(Runtime):
     def infeasible(self, workload: Workload, device: Device) -> str | None:
         from bench.contract import importable
 
+        if device.executes_on == "cuda":
+            return "its runtime executes on the CPU; on a GPU ONNX Runtime needs its CUDA provider"
         missing = [name for name in ("torch", "onnxscript", "safetensors") if not importable(name)]
         if workload.kind == "torch" and missing:
             return f"exporting the model needs {', '.join(missing)}, which is not installed"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.contract import Array, Arrays, Loaded, Proof, Recipe, Runtime, Slot, plugin
+from bench.contract import Array, Arrays, Device, Loaded, Proof, Recipe, Runtime, Slot, Workload, plugin
 
 
 @plugin
@@ -19,6 +19,11 @@ class PythonCall(Runtime):
     """Nothing is built, nothing is changed; what the function does inside is its own affair."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"callable"})
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        if device.executes_on == "cuda":
+            return "a plain Python function executes on the CPU: measure it with gpu=cpu"
+        return None
 
     @contextmanager
     def load(self, recipe: Recipe, folder: Path, slot: Slot) -> Iterator[Loaded]:

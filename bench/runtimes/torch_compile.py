@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.contract import Loaded, Recipe, Runtime, Slot, plugin
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
 from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
 
 CACHE = "inductor"
@@ -31,6 +31,11 @@ class TorchCompile(Runtime):
     batch_specific: ClassVar[bool] = True
 
     freezing: bool = True
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        if device.executes_on == "cuda":
+            return "it compiles C++ for the CPU; on a GPU torch eager runs (fp32, amp_bf16, bf16)"
+        return None
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
         import torch

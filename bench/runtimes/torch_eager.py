@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from bench.contract import Loaded, Recipe, Runtime, Slot, plugin
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.runtimes.cuda_slot import on_slot, torch_infeasible
 from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
 
 
@@ -20,13 +21,16 @@ class TorchEager(Runtime):
 
     autocast: Literal["bfloat16", "float16"] | None = None
 
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        return torch_infeasible(device)
+
     @contextmanager
     def load(self, recipe: Recipe, folder: Path, slot: Slot) -> Iterator[Loaded]:
         import torch
 
         use_threads(slot)
-        model = recipe.model()
-        with ExitStack() as surroundings:
+        with on_slot(slot) as place, ExitStack() as surroundings:
+            model = place.put(recipe.model())
             if self.autocast is None:
                 surroundings.enter_context(torch.inference_mode())
             else:
@@ -34,5 +38,5 @@ class TorchEager(Runtime):
                 # each call.
                 surroundings.enter_context(torch.no_grad())
                 dtype = getattr(torch, self.autocast)
-                surroundings.enter_context(torch.autocast("cpu", dtype=dtype, cache_enabled=True))
-            yield TorchLoaded(model, InputForm.of(model), by_name=True, detail={})
+                surroundings.enter_context(torch.autocast(place.kind, dtype=dtype, cache_enabled=True))
+            yield TorchLoaded(model, InputForm.of(model), by_name=True, detail={}, place=place)

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.contract import Array, Arrays, Loaded, Proof, Slot
 from bench.optimizations.calling import call, plain_output
+from bench.runtimes.cuda_slot import Place
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,13 @@ class TorchLoaded(Loaded):
     detail: Mapping[str, Any]
     unseen: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Heavy operators of each call that the profiler cannot see: (name, precision) -> how many."""
+    place: Place = field(default_factory=Place)
+    """Where the function's weights are."""
 
     def bind(self, inputs: Arrays) -> Callable[[], Any]:
-        tensors = self.form.tensors(inputs)
-        return partial(self.function, **tensors) if self.by_name else partial(self.function, *tensors.values())
+        tensors = {name: self.place.put(tensor) for name, tensor in self.form.tensors(inputs).items()}
+        call = partial(self.function, **tensors) if self.by_name else partial(self.function, *tensors.values())
+        return self.place.finished(call)
 
     def outputs(self, result: Any) -> Array:
         array: Array = plain_output(result).detach().float().cpu().numpy()
@@ -101,5 +105,6 @@ class TorchLoaded(Loaded):
 
         from bench.runtimes.torch_proof import profiled, read_trace
 
-        detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **self.detail}
+        where = self.place.detail()
+        detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
         return read_trace(profiled(self.bind(inputs)), detail, self.unseen)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Loaded, Recipe, Runtime, Slot, plugin
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
 from bench.runtimes.torch_model import InputForm, TorchLoaded, positional, use_threads
 
 
@@ -23,6 +23,11 @@ class TorchScript(Runtime):
     batch_specific = True  # a trace may hold sizes of its example as constants
 
     optimize: bool = True
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        if device.executes_on == "cuda":
+            return "it traces and freezes models on the CPU; on a GPU torch eager runs (fp32, amp_bf16, bf16)"
+        return None
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
         import torch

@@ -107,7 +107,7 @@ def _gpu_block(gpu: dict[str, Any]) -> list[str]:
         (gpu["sm_count"], "{} SMs"),
         (gpu["memory_bytes"] and gpu["memory_bytes"] / 2**30, "{:.1f} GiB"),
         (_switch(gpu["mig"]["on"]), "MIG {}"),
-        (len(gpu["mig"]["instances"]) or None, "{} GPU instances"),
+        (len(gpu["mig"]["devices"]) or None, "{} MIG devices"),
         (_switch(gpu["ecc"] and gpu["ecc"]["on"]), "ECC {}"),
         (_switch(gpu["persistence"]), "persistence {}"),
         (gpu["compute_mode"], "compute mode {}"),

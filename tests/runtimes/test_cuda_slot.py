@@ -1,0 +1,273 @@
+"""Torch on a GPU, as far as it can be checked without one: arithmetic, names and signatures of the real packages, and
+what is done in which order, with stand-ins for the calls that need a driver."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.cuda.green_contexts import GreenContext
+
+from bench.contract import Device, Recipe, Slot
+from bench.devices import host
+from bench.runtimes import cuda_slot
+from bench.runtimes.cuda_slot import CudaPlace, Place, SmResource, green_sms, on_slot
+from bench.runtimes.onnxruntime import OnnxRuntime
+from bench.runtimes.python_call import PythonCall
+from bench.runtimes.torch_compile import TorchCompile
+from bench.runtimes.torch_eager import TorchEager
+from bench.runtimes.torchscript import TorchScript
+from workloads.glyphs import Glyphs
+
+ON_CUDA = Slot(index=0, threads=1, executes_on="cuda", gpu="GPU-1")
+ROUNDING = 1e-6
+H200 = SmResource(count=132, minimum=8, alignment=8)
+
+
+def gpu(rehearsal: bool = False) -> Device:
+    return Device(kind="cuda", name="a GPU", cpus=(0, 1), memory_bytes=2**30, rehearsal=rehearsal, host="a CPU")
+
+
+# --- how many multiprocessors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "total", "minimum", "alignment", "count"),
+    [
+        (1 / 7, 132, 8, 8, 16),  # H200: as a 1g slice has
+        (1 / 3, 132, 8, 8, 40),
+        (1.0, 132, 8, 8, 128),
+        (1 / 7, 108, 4, 2, 14),  # A100
+        (0.5, 108, 4, 2, 54),
+        (4 / 56, 56, 4, 2, 4),  # A30, the least there is
+        (1.0, 108, 4, 2, 108),
+    ],
+)
+def test_shares_are_rounded_down_to_what_can_be_divided(
+    share: float, total: int, minimum: int, alignment: int, count: int
+) -> None:
+    assert green_sms(share, total, minimum, alignment) == count
+
+
+def test_less_than_the_smallest_part_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"0\.05 of 132 multiprocessors is less than the 8"):
+        green_sms(0.05, 132, 8, 8)
+
+
+@given(st.floats(0.01, 1), st.integers(8, 200), st.sampled_from([1, 2, 4, 8]), st.integers(1, 3))
+def test_never_more_than_was_asked_for_and_as_much_as_fits(
+    share: float, total: int, alignment: int, least: int
+) -> None:
+    minimum = least * alignment
+    try:
+        count = green_sms(share, total, minimum, alignment)
+    except ValueError:
+        assert share * total < minimum
+        return
+    assert count % alignment == 0
+    assert minimum <= count
+    assert count - ROUNDING <= share * total < count + alignment
+
+
+@given(st.integers(8, 200), st.sampled_from([1, 2, 4, 8]), st.data())
+def test_a_share_that_is_some_multiprocessors_of_all_is_exactly_those(
+    total: int, alignment: int, data: st.DataObject
+) -> None:
+    parts = data.draw(st.integers(1, total // alignment))
+    assert green_sms(parts * alignment / total, total, alignment, alignment) == parts * alignment
+
+
+# --- the real packages ------------------------------------------------------------------------------------------
+
+
+def test_green_contexts_are_made_as_torch_wants_it() -> None:
+    inspect.signature(GreenContext.create).bind(num_sms=16, device_id=0)
+    for name in ("set_context", "pop_context"):
+        inspect.signature(getattr(GreenContext, name)).bind(None)
+
+
+def test_the_names_of_the_cuda_driver_are_those_of_cuda_bindings() -> None:
+    driver = pytest.importorskip("cuda.bindings.driver")
+    assert driver.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM.value == 1
+    assert driver.CUresult.CUDA_SUCCESS == 0
+    resource = driver.CUdevResource()
+    for name in ("smCount", "minSmPartitionSize", "smCoscheduledAlignment"):
+        assert isinstance(getattr(resource.sm, name), int)
+    assert callable(driver.cuCtxGetCurrent) and callable(driver.cuCtxGetDevResource)
+
+
+def test_without_cuda_bindings_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    with pytest.raises(RuntimeError, match="needs cuda-bindings, which is not installed"):
+        cuda_slot.sm_resource()
+
+
+@pytest.fixture
+def precisions_restored() -> Iterator[None]:
+    matmul, conv, rnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    before = [torch.backends.fp32_precision, *(kind.fp32_precision for kind in (matmul, conv, rnn))]
+    yield
+    torch.backends.fp32_precision, matmul.fp32_precision, conv.fp32_precision, rnn.fp32_precision = before
+
+
+@pytest.mark.usefixtures("precisions_restored")
+def test_fp32_means_fp32_whatever_was_set_before() -> None:
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    cuda_slot.ieee_fp32()
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
+
+
+# --- on the CPU, and on a GPU that is only pretended --------------------------------------------------------------
+
+
+def test_on_the_cpu_nothing_is_moved_and_nothing_waited_for() -> None:
+    model, call = object(), lambda: 1
+    with on_slot(Slot(index=0, threads=1)) as place:
+        assert type(place) is Place
+        assert place.put(model) is model
+        assert place.finished(call) is call
+        assert place.detail() == {"device": "cpu"}
+
+
+def test_a_torch_that_does_not_see_the_one_gpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seen in (0, 2):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda seen=seen: seen)
+        with pytest.raises(RuntimeError, match=f"sees {seen}"), on_slot(ON_CUDA):
+            pass
+
+
+class Pretended:
+    """A GPU of `whole` multiprocessors, and what was done with it, in order. `given`: what a green context of it really
+    holds; None: what was asked for."""
+
+    def __init__(self, whole: SmResource, given: int | None = None) -> None:
+        self.whole, self.given = whole, given
+        self.current = whole
+        self.done: list[str] = []
+
+    def synchronize(self) -> None:
+        self.done.append("wait")
+
+    def create(self, *, num_sms: int, device_id: int) -> Pretended:
+        assert device_id == 0
+        self.done.append(f"create {num_sms}")
+        self.asked = num_sms
+        return self
+
+    def set_context(self) -> None:
+        self.done.append("set")
+        self.current = SmResource(self.given or self.asked, 8, 8)
+
+    def pop_context(self) -> None:
+        self.done.append("pop")
+        self.current = self.whole
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch, precisions_restored: None) -> Pretended:
+    made = Pretended(H200)
+    properties = SimpleNamespace(name="NVIDIA H200", uuid="1234", multi_processor_count=132)
+    monkeypatch.setattr(cuda_slot, "CUDA_DEVICE", "cpu")
+    monkeypatch.setattr(cuda_slot, "sm_resource", lambda: made.current)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "synchronize", made.synchronize)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr("torch.cuda.green_contexts.GreenContext", made)
+    return made
+
+
+def test_each_call_ends_with_a_wait_and_the_proof_names_the_device(pretended: Pretended) -> None:
+    workload = Glyphs()
+    inputs = workload.inputs(2, seed=0)
+    with TorchEager().load(Recipe(workload), Path("unused"), ON_CUDA) as loaded:
+        call = loaded.bind(inputs)
+        pretended.done.clear()
+        result = call()
+        assert pretended.done == ["wait"]
+        call()
+        assert pretended.done == ["wait", "wait"]
+        assert np.isfinite(loaded.outputs(result)).all()
+        detail = loaded.prove(inputs).detail
+    assert (detail["device"], detail["sm_count"], detail["green_context"]) == ("NVIDIA H200", 132, False)
+    assert detail["fp32_precision"] == {"matmul": "ieee", "conv": "ieee"}
+
+
+def test_the_result_is_there_before_the_wait(pretended: Pretended) -> None:
+    call = CudaPlace(green=False).finished(lambda: pretended.done.append("call") or "result")
+    assert call() == "result"
+    assert pretended.done == ["call", "wait"]
+
+
+def test_models_and_tensors_go_to_the_device() -> None:
+    class Movable:
+        def to(self, device: str) -> str:
+            return f"on {device}"
+
+    assert CudaPlace(green=False).put(Movable()) == "on cuda:0"
+
+
+@pytest.mark.parametrize(("share", "count"), [(1 / 7, 16), (1 / 3, 40)])
+def test_a_share_is_a_green_context_that_is_left_again(pretended: Pretended, share: float, count: int) -> None:
+    slot = Slot(index=0, threads=1, executes_on="cuda", sm_share=share)
+    with on_slot(slot) as place:
+        assert pretended.done == ["wait", f"create {count}", "set"]
+        detail = place.detail()
+    assert pretended.done[-1] == "pop"
+    assert (detail["sm_count"], detail["sm_total"], detail["green_context"]) == (count, 132, True)
+
+
+def test_a_green_context_is_left_when_something_fails(pretended: Pretended) -> None:
+    slot = Slot(index=0, threads=1, executes_on="cuda", sm_share=0.5)
+    with pytest.raises(ZeroDivisionError), on_slot(slot):
+        raise ZeroDivisionError
+    assert pretended.done[-1] == "pop"
+
+
+def test_a_green_context_of_another_size_is_an_error(pretended: Pretended) -> None:
+    pretended.given = 48
+    slot = Slot(index=0, threads=1, executes_on="cuda", sm_share=1 / 3)
+    with pytest.raises(RuntimeError, match="of 40 multiprocessors, got one of 48"), on_slot(slot):
+        pass
+    assert pretended.done[-1] == "pop"
+
+
+# --- feasibility ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("2.13.0+cpu", "the installed torch 2.13.0+cpu has no CUDA"),
+        ("2.13.0+rocm7.1", "the installed torch 2.13.0+rocm7.1 has no CUDA"),
+        ("2.13.0+cu130", None),
+        ("2.13.0", None),
+        ("2.13.0a0+ecf3bae.nv26.01", None),
+    ],
+)
+def test_a_torch_without_cuda_is_a_reason(monkeypatch: pytest.MonkeyPatch, version: str, reason: str | None) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    assert TorchEager().infeasible(Glyphs(), gpu()) == reason
+
+
+@pytest.mark.parametrize("runtime", [TorchCompile(), TorchScript(), OnnxRuntime(), PythonCall()], ids=lambda r: type(r))
+def test_runtimes_that_execute_on_the_cpu_say_so(runtime: Any) -> None:
+    assert "CPU" in (runtime.infeasible(Glyphs(), gpu()) or "")
+
+
+@pytest.mark.parametrize("device", [gpu(rehearsal=True), host.cpu_device()], ids=["rehearsal", "cpu"])
+def test_tenants_of_a_rehearsed_gpu_execute_on_the_cpu(device: Device) -> None:
+    for runtime in (TorchEager(), TorchCompile(), TorchScript(), OnnxRuntime(), PythonCall()):
+        assert runtime.infeasible(Glyphs(), device) is None
