@@ -16,13 +16,13 @@ IN_THE_WINDOW: dict[str, tuple[str, Summary]] = {
     "power_instant_w": ("gpu_power_instant_w", median),
     "sm_clock_hz": ("gpu_sm_clock_hz", median),
     "utilization_share": ("gpu_utilization_share", median),
-    "memory_temperature_c": ("gpu_memory_temperature_max_c", largest),
-    "memory_used_bytes": ("gpu_memory_peak_bytes", largest),
 }
 IN_THE_TRIAL: dict[str, tuple[str, Summary]] = {
     "power_w": ("gpu_power_w", median),
     "memory_clock_hz": ("gpu_memory_clock_hz", median),
     "temperature_c": ("gpu_temperature_max_c", largest),
+    "memory_temperature_c": ("gpu_memory_temperature_max_c", largest),
+    "memory_used_bytes": ("gpu_memory_peak_bytes", largest),
 }
 """Read so rarely that a short window may have none; all ticks of a trial are in its window or next to it."""
 

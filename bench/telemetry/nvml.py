@@ -14,7 +14,7 @@ from typing import Any
 from bench.contract import Device, GpuAddress, Reading, TelemetryReader, TelemetrySource, Watched, plugin
 from bench.devices import nvml
 from bench.errors import ConfigError
-from bench.telemetry import nvml_board, nvml_gpm
+from bench.telemetry.nvml_board import FIELDS, SLOW_FIELDS, Fields, every_tick, limits, now_and_then
 from bench.telemetry.nvml_calls import BOARD, Calls, Part, Rarely
 from bench.telemetry.nvml_gpm import Gpm
 from bench.telemetry.nvml_processes import Census
@@ -90,12 +90,11 @@ def _opened(
     slices = Slices(calls, handle, devices)
     census = Census(calls, handle, devices, tenants)
     parts: list[Part] = [
-        nvml_board.Fields(calls, handle),
-        nvml_board.every_tick(calls, handle),
-        Rarely(LOOK_INTERVAL_S, slices, nvml_board.now_and_then(calls, handle), census),
-        Rarely(nvml_gpm.INTERVAL_S, gpm),
+        Fields(calls, handle, FIELDS),
+        every_tick(calls, handle),
+        Rarely(LOOK_INTERVAL_S, slices, Fields(calls, handle, SLOW_FIELDS), now_and_then(calls, handle), gpm, census),
     ]
-    return [*nvml_board.limits(calls, handle), *slices.sizes()], parts
+    return [*limits(calls, handle), *slices.sizes()], parts
 
 
 def _mig_devices(calls: Calls, tenants: Mapping[str, Watched]) -> dict[int, Any]:

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bench.contract import Reading
 from bench.telemetry.nvml_calls import BOARD, Calls
 
-FIELDS: dict[str, tuple[str, float]] = {
+Metrics = Mapping[str, tuple[str, float]]
+"""By NVML's name: the metric, and its unit in NVML's."""
+FIELDS: Metrics = {
     "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION": ("energy_j", 1e-3),
     "NVML_FI_DEV_POWER_AVERAGE": ("power_average_w", 1e-3),
     "NVML_FI_DEV_POWER_INSTANT": ("power_instant_w", 1e-3),
-    "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
     "NVML_FI_DEV_PERF_POLICY_POWER": ("throttled_power_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_THERMAL": ("throttled_thermal_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST": ("throttled_sync_boost_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT": ("throttled_board_limit_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_RELIABILITY": ("throttled_reliability_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN": ("throttled_software_thermal_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN": ("throttled_hardware_thermal_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN": ("throttled_power_brake_s", 1e-9),
 }
-"""NVML counts mJ, mW and ns (nvml.h, and DCGM's field names for the event reasons). Energy and throttled times are
-totals since the driver was loaded: differences are what counts."""
+"""What the gate and energy figures need at the window's edges. NVML counts mJ, mW and ns (nvml.h, and DCGM's names of
+the event reasons). Energy and throttled times are totals since the driver was loaded: differences are what counts."""
+SLOW_FIELDS: Metrics = {
+    "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
+    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
+}
+"""What changes slowly, or is worth knowing and spoils nothing: clocks that the work or its owner chose."""
 
+BOARD_SCOPE = 0
+"""Of power fields: the GPU's, not its memory's or module's (nvml.h)."""
 VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of the value union, by NVML_VALUE_TYPE_*."""
 
@@ -35,22 +42,23 @@ VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 class Fields:
     """Many counters in one call; each entry has its own return code. What is not offered is asked for once."""
 
-    def __init__(self, calls: Calls, handle: Any) -> None:
+    def __init__(self, calls: Calls, handle: Any, metrics: Metrics) -> None:
         self._calls = calls
         self._handle = handle
-        self._metrics = {getattr(calls.pynvml, name): metric for name, metric in FIELDS.items()}
-        self._ids: Sequence[int] = tuple(self._metrics)
+        self._wanted = [(getattr(calls.pynvml, name), *metric) for name, metric in metrics.items()]
 
     def read(self) -> Iterator[Reading]:
-        if not self._ids:
+        if not self._wanted:
             return
-        entries = self._calls.ask("nvmlDeviceGetFieldValues", self._handle, self._ids)
-        told = [entry for entry in entries or () if entry.nvmlReturn == 0 and entry.valueType < len(VALUE)]
-        for entry in told:
-            metric, unit = self._metrics[entry.fieldId]
-            yield BOARD, metric, getattr(entry.value, VALUE[entry.valueType]) * unit
-        if len(told) < len(self._ids):
-            self._ids = tuple(entry.fieldId for entry in told)
+        ids = [(number, BOARD_SCOPE) for number, _, _ in self._wanted]
+        entries = self._calls.ask("nvmlDeviceGetFieldValues", self._handle, ids)
+        offered = []
+        for wanted, entry in zip(self._wanted, entries or (), strict=False):
+            if entry.nvmlReturn == 0 and (kind := entry.valueType) < len(VALUE):
+                offered.append(wanted)
+                _, metric, unit = wanted
+                yield BOARD, metric, getattr(entry.value, VALUE[kind]) * unit
+        self._wanted = offered
 
 
 class Probe(NamedTuple):
@@ -89,7 +97,6 @@ def every_tick(calls: Calls, handle: Any) -> Probes:
         [
             Probe("nvmlDeviceGetClockInfo", (handle, nvml.NVML_CLOCK_SM), "sm_clock_hz", lambda mhz: mhz * 1e6),
             Probe("nvmlDeviceGetCurrentClocksEventReasons", (handle,), "event_reasons", float),
-            Probe("nvmlDeviceGetMemoryInfo", (handle,), "memory_used_bytes", lambda memory: memory.used),
             Probe("nvmlDeviceGetUtilizationRates", (handle,), "utilization_share", lambda rates: rates.gpu / 100),
         ],
     )
@@ -102,6 +109,7 @@ def now_and_then(calls: Calls, handle: Any) -> Probes:
     return Probes(
         calls,
         [
+            Probe("nvmlDeviceGetMemoryInfo", (handle,), "memory_used_bytes", lambda memory: memory.used),
             Probe("nvmlDeviceGetClockInfo", (handle, nvml.NVML_CLOCK_MEM), "memory_clock_hz", lambda mhz: mhz * 1e6),
             Probe("nvmlDeviceGetTemperature", (handle, nvml.NVML_TEMPERATURE_GPU), "temperature_c", float),
             Probe("nvmlDeviceGetPerformanceState", (handle,), "performance_state", float),

@@ -9,8 +9,6 @@ from bench.contract import Reading
 from bench.devices.nvml import GpuLost, NvmlError
 from bench.telemetry.nvml_calls import BOARD, Calls, instance
 
-INTERVAL_S = 0.5
-"""Between two samples; NVML wants 0.1 s at least (nvml.h)."""
 PERCENT = 0.01
 MIB = 2.0**20
 METRICS: dict[str, tuple[str, float]] = {
@@ -25,8 +23,8 @@ METRICS: dict[str, tuple[str, float]] = {
 
 
 class Gpm:
-    """Activity between this reading and the one before. With MIG off of the whole GPU, else of `instances`, which are
-    GPU instances, not compute instances: GPM knows no smaller unit."""
+    """Activity between this reading and the one before, which must be 0.1 s ago at least (nvml.h). With MIG off of the
+    whole GPU, else of `instances`, which are GPU instances, not compute instances: GPM knows no smaller unit."""
 
     def __init__(self, calls: Calls, board: Any, instances: Sequence[int]) -> None:
         self._calls = calls

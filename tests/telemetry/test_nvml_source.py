@@ -21,7 +21,7 @@ from bench.devices.mig.instances import destroy, mig_devices
 from bench.devices.mig.layout import read_state
 from bench.devices.rehearsal import state
 from bench.telemetry import nvml as source
-from bench.telemetry import nvml_calls
+from bench.telemetry import nvml_board, nvml_calls
 from bench.telemetry.nvml import Nvml, NvmlReader
 from bench.telemetry.sampler import Trial
 from tests.boards import Board, forked
@@ -35,7 +35,6 @@ NOBODY = 2**22 + 1
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is else looked at now and then is looked at in every tick."""
     monkeypatch.setattr(source, "LOOK_INTERVAL_S", 0.0)
-    monkeypatch.setattr(source.nvml_gpm, "INTERVAL_S", 0.0)
     monkeypatch.setattr(nvml_calls, "LOOK_SHARE", math.inf)
 
 
@@ -170,12 +169,13 @@ def test_entries_that_are_not_offered_are_left_out_of_the_next_call(tmp_path: Pa
     board = Board(tmp_path, "t4-16gb")
     with ExitStack() as things:
         calls = nvml_calls.Calls(things.enter_context(nvml.session(board.address.driver)))
-        fields = source.nvml_board.Fields(calls, calls.session.device(board.address.uuid))
+        wanted = {**nvml_board.FIELDS, **nvml_board.SLOW_FIELDS}
+        fields = nvml_board.Fields(calls, calls.session.device(board.address.uuid), wanted)
         found = {metric for _, metric, _ in fields.read()}
         assert "energy_j" in found
         assert not {"memory_temperature_c", "power_instant_w"} & found, "this model has neither"
         assert {metric for _, metric, _ in fields.read()} == found
-        assert len(fields._ids) == len(found)
+        assert len(fields._wanted) == len(found)
 
 
 @pytest.mark.parametrize(
