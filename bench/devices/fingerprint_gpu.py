@@ -174,8 +174,11 @@ def _state(reader: _Reader) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _processes(reader: _Reader) -> list[dict[str, Any]]:
+def _processes(reader: _Reader) -> list[dict[str, Any]] | None:
     """Everybody who has a context on it, this process aside. In a container others may have no name, or not be told."""
+    told = {kind: reader.ask(call, reader.handle) for kind, call in words.PROCESS_LISTS.items()}
+    if all(entries is None for entries in told.values()):
+        return None
     return [
         {
             "pid": entry.pid,
@@ -184,8 +187,8 @@ def _processes(reader: _Reader) -> list[dict[str, Any]]:
             "memory_bytes": entry.usedGpuMemory,
             "gpu_instance": None if entry.gpuInstanceId == NO_INSTANCE else entry.gpuInstanceId,
         }
-        for kind, call in words.PROCESS_LISTS.items()
-        for entry in reader.ask(call, reader.handle) or ()
+        for kind, entries in told.items()
+        for entry in entries or ()
         if entry.pid != os.getpid()
     ]
 

@@ -52,8 +52,9 @@ def _persistence(found: Mapping[str, Any], smi: str) -> Iterator[Warning]:
 
 
 def _neighbours(found: Mapping[str, Any], smi: str) -> Iterator[Warning]:
-    pids = sorted({process["pid"] for process in found["processes"]})
-    names = sorted({process["name"] for process in found["processes"] if process["name"]})
+    processes = found["processes"] or ()
+    pids = sorted({process["pid"] for process in processes})
+    names = sorted({process["name"] for process in processes if process["name"]})
     if pids:
         who = f" ({', '.join(names)})" if names else ""
         one = f"{len(pids)} other process has" if len(pids) == 1 else f"{len(pids)} other processes have"

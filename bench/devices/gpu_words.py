@@ -45,9 +45,9 @@ THROTTLE_COUNTERS = {
 """Time spent so since the driver was loaded, ns."""
 
 PROCESS_LISTS = {
-    "compute": "nvmlDeviceGetComputeRunningProcesses",
-    "mps": "nvmlDeviceGetMPSComputeRunningProcesses",
-    "graphics": "nvmlDeviceGetGraphicsRunningProcesses",
+    "compute": "nvmlDeviceGetComputeRunningProcesses_v3",
+    "mps": "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+    "graphics": "nvmlDeviceGetGraphicsRunningProcesses_v3",
 }
 
 _FIELD_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")

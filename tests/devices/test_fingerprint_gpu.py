@@ -69,12 +69,17 @@ def test_the_whole_layout_is_told(tmp_path: Path) -> None:
 
 
 def test_what_this_driver_does_not_have_is_none(tmp_path: Path) -> None:
-    missing = ("nvmlDeviceGetGspFirmwareVersion", "nvmlDeviceGetFieldValues", "nvmlDeviceGetEccMode")
+    missing = (
+        "nvmlDeviceGetGspFirmwareVersion", "nvmlDeviceGetFieldValues", "nvmlDeviceGetEccMode",
+        "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+    )  # fmt: skip
     found = fingerprint_gpu(rehearsed(tmp_path, missing=missing))
     assert found["gsp_firmware"] is None
     assert found["ecc"] is None
     assert set(found["throttled_ns"]) == set(gpu_words.THROTTLE_COUNTERS)
     assert set(found["throttled_ns"].values()) == {None}
+    assert found["processes"] is None, "which is not the same as nobody"
     assert found["refused"] == {}, "that is no error"
     assert found["vbios"] is not None, "the others go on"
 
@@ -220,7 +225,7 @@ def test_every_check_has_a_cause_in_this_table(healthy: dict[str, Any]) -> None:
 
 
 def test_what_is_not_told_is_not_warned_of(healthy: dict[str, Any]) -> None:
-    names = ("persistence", "compute_mode", "ecc", "remapped_rows", "event_reasons")
+    names = ("persistence", "compute_mode", "ecc", "remapped_rows", "event_reasons", "processes")
     unknown = {
         **healthy,
         **dict.fromkeys(names),
