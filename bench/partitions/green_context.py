@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pydantic
 
-from bench.contract import Device, Gpu, Slot, plugin
+from bench.contract import Device, Gpu, Slot, importable, plugin
 from bench.devices.mig.change import Wanted
 from bench.devices.mig.instances import MigDevice
 from bench.partitions.sharing import GpuPartition, gpu_slot
@@ -30,6 +30,8 @@ class GreenContext(GpuPartition):
     def unsuited(self, gpu: Gpu) -> str | None:
         if gpu.compute_capability and gpu.compute_capability < (7, 0):
             return f"green contexts need compute capability 7.0; {gpu.product} has {gpu.compute_capability}"
+        if not gpu.address.driver and not (importable("cuda") and importable("cuda.bindings")):
+            return "green contexts need cuda-bindings, which is not installed: pip install 'bench[cuda]'"
         return None
 
     def wanted(self, gpu: Gpu) -> Wanted:
