@@ -47,7 +47,7 @@ def test_an_onnx_file_of_fixed_or_dynamic_batch_is_measured_and_judged(tmp_path:
     quality = {row["optimization"]: row["quality"] for row in run["rows"]}
     assert quality["ort_fp32"]["top1_agreement"] == 1.0
     assert quality["int8_ort"]["cosine"] > 0.99
-    assert [item["optimization"] for item in run["infeasible"]] == ["fp32"]
+    assert [item["optimization"] for item in run["infeasible"] if not item["telemetry"]] == ["fp32"]
     trials = [json.loads(line) for line in (Path(run["run"]) / "trials.jsonl").read_text().splitlines()]
     assert {(trial["optimization"], trial["proof"]["precision"]) for trial in trials} == {
         ("ort_fp32", "fp32"),

@@ -117,8 +117,8 @@ def test_telemetry_covers_the_window_on_the_same_clock(shared: tuple[Path, Any])
 def test_what_is_infeasible_is_listed_with_its_reason(shared: tuple[Path, Any]) -> None:
     folder, (stdout, _) = shared
     (result,) = json.loads(stdout)
-    assert {item["partition"]: item["optimization"] for item in result["infeasible"]} == {
-        "mig_1of7": "*", "mps": "*", "green_context": "*",
+    assert {item["partition"] or item["telemetry"]: item["optimization"] for item in result["infeasible"]} == {
+        "mig_1of7": "*", "mps": "*", "green_context": "*", "nvml": "",
     }  # fmt: skip
     assert all("NVIDIA" in item["reason"] for item in result["infeasible"])
     assert {trial["partition"] for trial in lines(folder)} == {"full", "time_shared", "cpuset"}
@@ -159,7 +159,8 @@ def test_a_seed_reproduces_the_plan_and_the_run_follows_it(shared: tuple[Path, A
     ids = [[trial["id"] for trial in plan["trials"]] for plan in plans]
     assert ids[0] == ids[1] != ids[2]
     assert ids[0][:6] == planned_ids(folder)  # more blocks change none of those before
-    assert {item["partition"] for item in plans[0]["infeasible"]} == {"mig_1of7", "mps", "green_context"}
+    named = {item["partition"] or item["telemetry"] for item in plans[0]["infeasible"]}
+    assert named == {"mig_1of7", "mps", "green_context", "nvml"}
 
 
 def test_without_a_seed_one_is_drawn_and_recorded(tmp_path: Path) -> None:

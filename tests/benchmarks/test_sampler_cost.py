@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from boards import Board
 
 from bench.contract import Watched
 from bench.devices import nvml
@@ -23,7 +24,6 @@ from bench.devices.rehearsal import state
 from bench.isolation.process import Processes
 from bench.measure.conductor import TELEMETRY_INTERVAL_S
 from bench.measure.telemetry import Telemetry
-from tests.boards import Board
 
 SOURCES = {"host": {"_target_": "bench.telemetry.host.Host"}, "nvml": {"_target_": "bench.telemetry.nvml.Nvml"}}
 PAIRS = 60

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from made_up_ticks import WINDOW, once, report, window
 
 from bench.measure import energy, gpu_numbers
 from bench.measure.series import series
-from tests.measure.made_up_ticks import WINDOW, once, report, window
 
 ONE = ([50.0], [None])
 """One tenant that does 50 items per second, on the whole GPU."""

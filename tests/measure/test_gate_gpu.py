@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 import pytest
+from made_up_ticks import WINDOW, once, report
+from test_gate import GOOD
 
 from bench.measure import gate, gate_gpu
-from tests.measure.made_up_ticks import WINDOW, once, report
-from tests.measure.test_gate import GOOD
 
 HEALTHY: dict[str, Any] = {
     **{f"gpu__{counter}": 12.0 for counter in gate_gpu.COUNTERS},

@@ -12,6 +12,7 @@ from typing import Any
 
 import pynvml
 import pytest
+from boards import Board, forked
 
 from bench.contract import Watched
 from bench.devices import nvml
@@ -24,7 +25,6 @@ from bench.telemetry import nvml as source
 from bench.telemetry import nvml_board, nvml_calls
 from bench.telemetry.nvml import Nvml, NvmlReader
 from bench.telemetry.sampler import Trial
-from tests.boards import Board, forked
 
 Readings = dict[tuple[str, str], float]
 NOBODY = 2**22 + 1
