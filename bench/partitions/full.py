@@ -26,4 +26,7 @@ class Full(GpuPartition):
         return (gpu_slot(device, 0, tenants=1),)
 
     def words(self, device: Device) -> str:
-        return "the whole GPU" if device.gpu and device.gpu.mig.on is None else "the whole GPU, MIG off"
+        assert device.gpu is not None
+        if device.gpu.virtualization == "vgpu":
+            return f"the whole of the vGPU {device.gpu.product}, which is a share of its host's GPU"
+        return "the whole GPU" if device.gpu.mig.on is None else "the whole GPU, MIG off"

@@ -52,7 +52,7 @@ class GpuPartition(Partition):
         if self.wanted(gpu).fits(gpu.mig) or self.allow_reconfigure or (device.rehearsal and self._unsaid):
             return None
         now = f"MIG is on, with {len(gpu.mig.sizes)} MIG devices" if gpu.mig.on else "MIG is off"
-        return f"{now}, and bench changes layouts only when told to: partitions.NAME.allow_reconfigure=true"
+        return f"{now}, and bench changes that only when told to: by its allow_reconfigure=true, or `bench mig apply`"
 
     @property
     def _unsaid(self) -> bool:

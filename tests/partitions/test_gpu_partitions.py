@@ -68,6 +68,8 @@ def test_a_vgpu_guest_is_divided_by_its_host(tmp_path: Path) -> None:
     assert reason and "vGPU guest" in reason and "time_shared" in reason
     assert guest.gpu and guest.gpu.virtualization == "vgpu"
     assert TimeShared().infeasible(guest) is None
+    layout = Full().layout(guest)
+    assert layout and "vGPU H200-1-18C" in layout.words
 
 
 def test_passthrough_is_no_vgpu(tmp_path: Path) -> None:
