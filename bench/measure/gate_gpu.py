@@ -16,12 +16,12 @@ from bench.measure.series import BOARD, largest, series
 from bench.measure.summary import Window
 
 THROTTLED_LIMIT = 0.01
-"""Share of the window that the GPU may be throttled, per cause."""
+"""Share of the time that the GPU may be throttled, per cause."""
 CLOCK_LIMIT = 0.05
 """Relative change of the median multiprocessor clock from the window's first quarter to its last. No clock of another
 trial is the baseline: the gate sees one trial, and what differs between trials is what blocks cancel."""
-FEWEST_TICKS = 8
-"""With fewer ticks in the window, a quarter of it is no median."""
+FEWEST_TICKS = 4
+"""With fewer ticks in the window, it has no quarters."""
 
 COUNTERS = {
     "throttled_power_s": "the power limit",
@@ -46,8 +46,9 @@ full load it is seen on many a healthy GPU, and only the time that its counter a
 
 @dataclass(frozen=True)
 class GpuEvidence:
-    """What the gate looks at. throttled_shares: of the window, by counter; event_reasons: all bits seen in it;
-    clock_change: relative, from its first quarter to its last. The others are of the whole trial."""
+    """What the gate looks at. throttled_shares: of the time from the first look to the last, by counter; event_reasons:
+    all bits seen in the window; clock_change: relative, from its first quarter to its last. The others are of the whole
+    trial, whose ticks are in its window or right next to it."""
 
     throttled_shares: Mapping[str, float]
     event_reasons: int
@@ -61,10 +62,7 @@ def evidence(report: Mapping[str, Any], window: Window) -> GpuEvidence:
     """From a trial's ticks; all of it unknown on a CPU."""
     masks = series(report, BOARD, "event_reasons").within(window).values.astype(np.int64)
     return GpuEvidence(
-        throttled_shares={
-            counter: series(report, BOARD, counter).increase(window) / window.seconds if window.seconds else math.nan
-            for counter in COUNTERS
-        },
+        throttled_shares={counter: series(report, BOARD, counter).growth_per_s() for counter in COUNTERS},
         event_reasons=int(np.bitwise_or.reduce(masks)),
         clock_change=_clock_change(series(report, BOARD, "sm_clock_hz").within(window).values.tolist()),
         foreign_processes=largest(series(report, BOARD, "foreign_processes")),
@@ -97,7 +95,7 @@ def _layout(e: GpuEvidence) -> str | None:
 
 def _throttled(e: GpuEvidence) -> str | None:
     causes = [
-        f"{COUNTERS[counter]} {share:.0%} of the window"
+        f"{COUNTERS[counter]} {share:.0%} of the time"
         for counter, share in e.throttled_shares.items()
         if share > THROTTLED_LIMIT
     ]

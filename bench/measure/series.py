@@ -34,6 +34,12 @@ class Series:
         first, last = np.interp([window.start_ns, window.end_ns], self.t_ns, self.values)
         return float(last - first)
 
+    def growth_per_s(self) -> float:
+        """Of a running total, from the first reading to the last; NaN for fewer than two."""
+        if len(self.t_ns) < 2:
+            return math.nan
+        return float((self.values[-1] - self.values[0]) / (self.t_ns[-1] - self.t_ns[0]) * 1e9)
+
     def integral(self, window: Window) -> float:
         """Of a rate per second over the window, interpolated; NaN unless ticks enclose it."""
         if not self._encloses(window):

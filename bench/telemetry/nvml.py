@@ -23,6 +23,8 @@ from bench.telemetry.nvml_slices import LayoutChanged, Slices
 LOOK_INTERVAL_S = 1.0
 """Between two looks at what changes slowly or is dear to ask: listing processes took 4.5 ms where it was measured
 (MangoHud, pull request 2104)."""
+FIRST_PAUSE_S = 0.04
+"""Less than a tick: what is cheap is read in the ticks at 0, 0.1, 0.2, 0.4, 0.8 s and so on."""
 
 
 class NvmlReader(TelemetryReader):
@@ -92,7 +94,8 @@ def _opened(
     parts: list[Part] = [
         Fields(calls, handle, FIELDS),
         every_tick(calls, handle),
-        Rarely(LOOK_INTERVAL_S, slices, Fields(calls, handle, SLOW_FIELDS), now_and_then(calls, handle), gpm, census),
+        Rarely(LOOK_INTERVAL_S, Fields(calls, handle, SLOW_FIELDS), now_and_then(calls, handle), first_s=FIRST_PAUSE_S),
+        Rarely(LOOK_INTERVAL_S, slices, gpm, census),
     ]
     return [*limits(calls, handle), *slices.sizes()], parts
 

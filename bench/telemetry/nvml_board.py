@@ -14,24 +14,24 @@ FIELDS: Metrics = {
     "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION": ("energy_j", 1e-3),
     "NVML_FI_DEV_POWER_AVERAGE": ("power_average_w", 1e-3),
     "NVML_FI_DEV_POWER_INSTANT": ("power_instant_w", 1e-3),
+}
+"""What is needed at the window's edges. NVML counts mJ and mW; energy is a total since the driver was loaded."""
+SLOW_FIELDS: Metrics = {
+    "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
     "NVML_FI_DEV_PERF_POLICY_POWER": ("throttled_power_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_THERMAL": ("throttled_thermal_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST": ("throttled_sync_boost_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT": ("throttled_board_limit_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
     "NVML_FI_DEV_PERF_POLICY_RELIABILITY": ("throttled_reliability_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
+    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN": ("throttled_software_thermal_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN": ("throttled_hardware_thermal_s", 1e-9),
     "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN": ("throttled_power_brake_s", 1e-9),
 }
-"""What the gate and energy figures need at the window's edges. NVML counts mJ, mW and ns (nvml.h, and DCGM's names of
-the event reasons). Energy and throttled times are totals since the driver was loaded: differences are what counts."""
-SLOW_FIELDS: Metrics = {
-    "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
-    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
-}
-"""What changes slowly, or is worth knowing and spoils nothing: clocks that the work or its owner chose."""
+"""Throttled times are totals in ns (nvml.h, and DCGM's names of the event reasons), so nothing is missed between two
+looks. Each is one more question to the driver, so they are not read in every tick, as the event reasons are."""
 
 BOARD_SCOPE = 0
 """Of power fields: the GPU's, not its memory's or module's (nvml.h)."""

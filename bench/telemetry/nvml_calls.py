@@ -50,11 +50,14 @@ class Part(Protocol):
 
 
 class Rarely:
-    """Parts that are read every `interval_s`, and more rarely where they take long (LOOK_SHARE)."""
+    """Parts that are read every `interval_s`, and more rarely where they take long (LOOK_SHARE).
 
-    def __init__(self, interval_s: float, *parts: Part) -> None:
+    `first_s`: the first pause, which doubles until it is `interval_s`: so that a short window has readings too."""
+
+    def __init__(self, interval_s: float, *parts: Part, first_s: float | None = None) -> None:
         self._parts = parts
-        self._interval_ns = int(interval_s * clock.NS_PER_S)
+        self._interval_s = interval_s
+        self._pause_s = interval_s if first_s is None else first_s
         self._due_ns = 0
 
     def read(self) -> Iterator[Reading]:
@@ -63,5 +66,6 @@ class Rarely:
             return
         for part in self._parts:
             yield from part.read()
-        spent_ns = clock.now_ns() - begun_ns
-        self._due_ns = begun_ns + max(self._interval_ns, int(spent_ns / LOOK_SHARE))
+        spent_s = clock.seconds(clock.now_ns() - begun_ns)
+        self._due_ns = begun_ns + int(max(self._pause_s, spent_s / LOOK_SHARE) * clock.NS_PER_S)
+        self._pause_s = min(2 * self._pause_s, self._interval_s)

@@ -20,7 +20,7 @@ HEALTHY: dict[str, Any] = {
 }
 
 CAUSES: dict[str, tuple[dict[str, Any], str]] = {
-    "power": ({"gpu__throttled_power_s": lambda t: 5 + 0.5 * t}, "throttled: the power limit 50% of the window"),
+    "power": ({"gpu__throttled_power_s": lambda t: 5 + 0.5 * t}, "throttled: the power limit 50% of the time"),
     "hot": ({"gpu__throttled_hardware_thermal_s": lambda t: 0.02 * t}, "temperature (by the hardware) 2%"),
     "slowdown": ({"gpu__event_reasons": lambda t: 0x48 if t == 1.0 else 0x4}, "throttled: hardware slowdown"),
     "driver": ({"gpu__event_reasons": 0x20}, "thermal slowdown by the driver"),
@@ -71,7 +71,7 @@ def test_one_sentence_tells_all_causes_of_throttling() -> None:
     [
         {},
         {"gpu__throttled_power_s": once(0.0), "gpu__sm_clock_hz": once(1.5e9)},
-        {"gpu__sm_clock_hz": [1.5e9, 1.5e9, 1.5e9, 1.0e9] + [None] * 21},
+        {"gpu__sm_clock_hz": [1.5e9, 1.5e9, 1.5e9, 1.5e9, 1.0e9, 1.0e9] + [None] * 19},
     ],
     ids=["nothing read", "read once", "few clocks"],
 )
@@ -87,7 +87,6 @@ def test_no_telemetry_is_unknown() -> None:
 
 def test_what_was_outside_the_window_does_not_count() -> None:
     outside = {
-        "gpu__throttled_power_s": lambda t: min(t, 0.2) + max(0.0, t - 2.3),
         "gpu__event_reasons": lambda t: 0 if 0.25 < t < 2.25 else 0x40,
         "gpu__sm_clock_hz": lambda t: 1.5e9 if 0.25 < t < 2.25 else 2e8,
     }
@@ -97,6 +96,11 @@ def test_what_was_outside_the_window_does_not_count() -> None:
 def test_a_little_throttling_and_a_little_movement_are_normal() -> None:
     little = {"gpu__throttled_power_s": lambda t: 0.009 * t, "gpu__sm_clock_hz": lambda t: 1.5e9 * (1 - t / 100)}
     assert judged({**HEALTHY, **little}) == []
+
+
+def test_throttling_between_two_looks_is_not_missed() -> None:
+    (reason,) = judged({**HEALTHY, "gpu__throttled_thermal_s": [0.0, *[None] * 9, 0.0, *[None] * 9, 0.1, *[None] * 4]})
+    assert "temperature 5% of the time" in reason
 
 
 def test_the_power_cap_counts_by_its_counter_and_idle_clocks_are_nobodys_fault() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ NOBODY = 2**22 + 1
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is else looked at now and then is looked at in every tick."""
     monkeypatch.setattr(source, "LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(source, "FIRST_PAUSE_S", 0.0)
     monkeypatch.setattr(nvml_calls, "LOOK_SHARE", math.inf)
 
 
@@ -107,27 +108,45 @@ def test_limits_are_told_once_and_slow_things_now_and_then(tmp_path: Path) -> No
     board = Board(tmp_path)
     with reading(board) as tick:
         first, second = tick(), tick()
-    for metric in ("power_limit_w", "temperature_c", "processes"):
+    for metric in ("power_limit_w", "temperature_c", "throttled_power_s", "processes"):
         assert ("gpu", metric) in first
         assert ("gpu", metric) not in second
     assert ("gpu", "energy_j") in second
 
 
+class Counted:
+    """Takes `spent_s` of a clock that only moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, spent_s: float = 0.0) -> None:
+        self._now_s = 0.0
+        self._spent_s = spent_s
+        monkeypatch.setattr(nvml_calls.clock, "now_ns", lambda: round(self._now_s * 1e9))
+
+    def read(self) -> Iterator[Any]:
+        self._now_s += self._spent_s
+        yield "gpu", "processes", 1.0
+
+    def looks(self, part: nvml_calls.Rarely, times_s: Sequence[float]) -> list[float]:
+        """At which of these times the part is read."""
+        found = []
+        for at_s in times_s:
+            self._now_s = at_s
+            found += [at_s] * len(list(part.read()))
+        return found
+
+
+TENTHS = [tick / 10 for tick in range(41)]
+
+
+def test_cheap_things_are_read_more_often_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(monkeypatch)
+    part = nvml_calls.Rarely(source.LOOK_INTERVAL_S, counted, first_s=source.FIRST_PAUSE_S)
+    assert counted.looks(part, TENTHS) == [0, 0.1, 0.2, 0.4, 0.8, 1.5, 2.5, 3.5]
+
+
 def test_a_look_that_takes_long_is_taken_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = [0]
-    monkeypatch.setattr(nvml_calls.clock, "now_ns", lambda: now_ns[0])
-
-    class Slow:
-        def read(self) -> Iterator[Any]:
-            now_ns[0] += 20_000_000
-            yield "gpu", "processes", 1.0
-
-    part = nvml_calls.Rarely(1.0, Slow())
-    looks = []
-    for second in range(10):
-        now_ns[0] = second * 1_000_000_000
-        looks.append(len(list(part.read())))
-    assert looks == [1, 0, 0, 0, 1, 0, 0, 0, 1, 0], "20 ms are 0.5 % of 4 s"
+    counted = Counted(monkeypatch, spent_s=0.009)
+    assert counted.looks(nvml_calls.Rarely(1.0, counted), TENTHS) == [0, 1.8, 3.6], "9 ms are 0.5 % of 1.8 s"
 
 
 @pytest.mark.usefixtures("always")
