@@ -42,8 +42,10 @@ def assess(
     cores: int,
     cores_shared: bool,
     interval_s: float,
+    baseline_clock_hz: float,
 ) -> Assessed:
-    """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry.
+    """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `baseline_clock_hz`: the GPU's in
+    the first valid trial of the same cell, NaN: none.
 
     Raises ChildFailed for stamps that cannot be.
     """
@@ -67,7 +69,7 @@ def assess(
         expected_precision=expected_precision,
         proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
         probe_distances=[answer["probe_distance"] for answer in answers.proved],
-        gpu=gate_gpu.evidence(report, window) if any(slot.gpu for slot in answers.slots) else None,
+        gpu=gate_gpu.evidence(report, window, baseline_clock_hz) if any(slot.gpu for slot in answers.slots) else None,
     )
     throughput_per_s = summary.throughput_per_s(window, batch_size)
     instances = [slot.gpu_instance for slot in answers.slots]

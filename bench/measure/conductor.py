@@ -5,6 +5,7 @@ It never imports torch, blocks on pipes while tenants measure, and survives anyt
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial
+from bench.measure.gpu_numbers import CLOCK
 from bench.measure.link import ChildFailed
 from bench.measure.prepare import Prepared, prepare, with_quality
 from bench.measure.telemetry import Telemetry
@@ -48,10 +50,15 @@ class Conductor:
         self._run = run
         self._watcher = watcher
         self._environment = _environment(experiment)
+        self._clocks_hz: dict[tuple[str, str], float] = {}
+        """Of the GPU in the first valid trial of each cell."""
 
     def conduct(self) -> None:
         """Measure what is not yet done. Interrupted at any point, the run can be resumed."""
-        done = {record.id for record in self._run.trials()}
+        stored = self._run.trials()
+        for record in stored:
+            self._note_clock(record)
+        done = {record.id for record in stored}
         left = [planned for planned in self._plan.trials if planned.id not in done]
         if not left:
             return
@@ -69,6 +76,7 @@ class Conductor:
                         size = sizes[partition, planned.optimization]
                         record = self._measure(planned, slots, prepared[planned.optimization, size], telemetry)
                         self._run.append_trial(record)
+                        self._note_clock(record)
                         self._watcher.finished(record)
 
     @contextmanager
@@ -195,6 +203,7 @@ class Conductor:
                 len(experiment.device.cpus),
                 experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
                 telemetry.interval_s,
+                self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
             )
         except ChildFailed as error:
             return TrialRecord(**common, status="failed", reason=error.reason)
@@ -223,6 +232,10 @@ class Conductor:
             telemetry=dict(found.telemetry),
             gate=found.gate,
         )
+
+    def _note_clock(self, record: TrialRecord) -> None:
+        if record.status == "ok" and CLOCK in record.telemetry:
+            self._clocks_hz.setdefault((record.partition, record.optimization), record.telemetry[CLOCK])
 
     def _seed_of(self, planned: PlannedTrial) -> int:
         """The same inputs for all cells of a block, others in each block."""

@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure.series import BOARD, largest, series
+from bench.measure.series import BOARD, largest, median, series
 from bench.measure.summary import Window
 
 THROTTLED_LIMIT = 0.01
 """Share of the time that the GPU may be throttled, per cause."""
 CLOCK_LIMIT = 0.05
-"""Relative change of the median multiprocessor clock from the window's first quarter to its last. No clock of another
-trial is the baseline: the gate sees one trial, and what differs between trials is what blocks cancel."""
+"""Relative change of the median multiprocessor clock from the window's first quarter to its last."""
+BASELINE_LIMIT = 0.10
+"""Relative distance of the window's median clock from that of the first valid trial of the same cell. Only of the same
+one: what a clock settles at depends on the work. Wider than the drift of a healthy GPU that is not locked."""
 FEWEST_TICKS = 4
 """With fewer ticks in the window, it has no quarters."""
 
@@ -53,18 +55,21 @@ class GpuEvidence:
     throttled_shares: Mapping[str, float]
     event_reasons: int
     clock_change: float
+    clock_off_baseline: float
     foreign_processes: float
     lost: bool
     layout_changed: bool
 
 
-def evidence(report: Mapping[str, Any], window: Window) -> GpuEvidence:
-    """From a trial's ticks; all of it unknown on a CPU."""
+def evidence(report: Mapping[str, Any], window: Window, baseline_clock_hz: float = math.nan) -> GpuEvidence:
+    """From a trial's ticks; all of it unknown on a CPU. `baseline_clock_hz`: of the same cell earlier; NaN: none."""
+    clocks_hz = series(report, BOARD, "sm_clock_hz").within(window)
     masks = series(report, BOARD, "event_reasons").within(window).values.astype(np.int64)
     return GpuEvidence(
         throttled_shares={counter: series(report, BOARD, counter).growth_per_s() for counter in COUNTERS},
         event_reasons=int(np.bitwise_or.reduce(masks)),
-        clock_change=_clock_change(series(report, BOARD, "sm_clock_hz").within(window).values.tolist()),
+        clock_change=_clock_change(clocks_hz.values.tolist()),
+        clock_off_baseline=median(clocks_hz) / baseline_clock_hz - 1,
         foreign_processes=largest(series(report, BOARD, "foreign_processes")),
         lost=largest(series(report, BOARD, "lost")) > 0,
         layout_changed=largest(series(report, BOARD, "layout_changed")) > 0,
@@ -81,6 +86,7 @@ def numbers(e: GpuEvidence) -> dict[str, float]:
     return {
         "gpu_throttled_share": max(shares, default=math.nan),
         "gpu_clock_change": e.clock_change,
+        "gpu_clock_off_baseline": e.clock_off_baseline,
         "gpu_foreign_processes": e.foreign_processes,
     }
 
@@ -109,6 +115,12 @@ def _clock_moved(e: GpuEvidence) -> str | None:
     return f"the GPU's clock moved by {e.clock_change:+.0%} within the window"
 
 
+def _clock_off(e: GpuEvidence) -> str | None:
+    if not abs(e.clock_off_baseline) > BASELINE_LIMIT:
+        return None
+    return f"the GPU's clock is {e.clock_off_baseline:+.0%} off that of the first valid trial of this cell"
+
+
 def _foreign(e: GpuEvidence) -> str | None:
     if not e.foreign_processes > 0:
         return None
@@ -116,7 +128,7 @@ def _foreign(e: GpuEvidence) -> str | None:
     return f"{e.foreign_processes:.0f} other {several} on the GPU"
 
 
-CHECKS = (_lost, _layout, _throttled, _clock_moved, _foreign)
+CHECKS = (_lost, _layout, _throttled, _clock_moved, _clock_off, _foreign)
 
 
 def _clock_change(clocks_hz: list[float]) -> float:

@@ -10,11 +10,12 @@ from bench.measure import energy
 from bench.measure.series import BOARD, Series, largest, median, series
 from bench.measure.summary import Window
 
+CLOCK = "gpu_sm_clock_hz"
 Summary = Callable[[Series], float]
 IN_THE_WINDOW: dict[str, tuple[str, Summary]] = {
     "power_average_w": ("gpu_power_average_w", median),
     "power_instant_w": ("gpu_power_instant_w", median),
-    "sm_clock_hz": ("gpu_sm_clock_hz", median),
+    "sm_clock_hz": (CLOCK, median),
     "utilization_share": ("gpu_utilization_share", median),
 }
 IN_THE_TRIAL: dict[str, tuple[str, Summary]] = {
