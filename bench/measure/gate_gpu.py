@@ -25,8 +25,8 @@ one: what a clock settles at depends on the work. Wider than the drift of a heal
 FEWEST_TICKS = 4
 """With fewer ticks in the window, it has no quarters."""
 
+POWER_CAPPED = "throttled_power_s"
 COUNTERS = {
-    "throttled_power_s": "the power limit",
     "throttled_thermal_s": "temperature",
     "throttled_software_thermal_s": "temperature (by the driver)",
     "throttled_hardware_thermal_s": "temperature (by the hardware)",
@@ -35,15 +35,16 @@ COUNTERS = {
     "throttled_reliability_s": "the reliability limit",
     "throttled_sync_boost_s": "a slower GPU of its sync boost group",
 }
-"""Not among them: low utilisation, application clocks and base clocks, which the work or its owner chose."""
+"""Not among them: low utilisation, application clocks and base clocks, which the work or its owner chose; and the power
+limit, at which many a healthy GPU works at full load: a gate on it would throw out just the optimizations that use the
+GPU best. How long it was felt is recorded; `bench doctor` tells of a limit below the default."""
 SLOWDOWNS = {
     0x08: "hardware slowdown",
     0x20: "thermal slowdown by the driver",
     0x40: "thermal slowdown by the hardware",
     0x80: "power brake",
 }
-"""Clocks event reasons (nvml.h) that are throttling whenever they are seen. The software power cap (0x04) is not: at
-full load it is seen on many a healthy GPU, and only the time that its counter adds up says how much it matters."""
+"""Clocks event reasons (nvml.h) that are throttling whenever they are seen. The software power cap (0x04) is not, as above."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class GpuEvidence:
     trial, whose ticks are in its window or right next to it."""
 
     throttled_shares: Mapping[str, float]
+    power_capped_share: float
     event_reasons: int
     clock_change: float
     clock_off_baseline: float
@@ -67,9 +69,10 @@ def evidence(report: Mapping[str, Any], window: Window, baseline_clock_hz: float
     masks = series(report, BOARD, "event_reasons").within(window).values.astype(np.int64)
     return GpuEvidence(
         throttled_shares={counter: series(report, BOARD, counter).growth_per_s() for counter in COUNTERS},
+        power_capped_share=series(report, BOARD, POWER_CAPPED).growth_per_s(),
         event_reasons=int(np.bitwise_or.reduce(masks)),
         clock_change=_clock_change(clocks_hz.values.tolist()),
-        clock_off_baseline=median(clocks_hz) / baseline_clock_hz - 1,
+        clock_off_baseline=median(clocks_hz) / baseline_clock_hz - 1 if baseline_clock_hz else math.nan,
         foreign_processes=largest(series(report, BOARD, "foreign_processes")),
         lost=largest(series(report, BOARD, "lost")) > 0,
         layout_changed=largest(series(report, BOARD, "layout_changed")) > 0,
@@ -85,6 +88,7 @@ def numbers(e: GpuEvidence) -> dict[str, float]:
     shares = [share for share in e.throttled_shares.values() if not math.isnan(share)]
     return {
         "gpu_throttled_share": max(shares, default=math.nan),
+        "gpu_power_capped_share": e.power_capped_share,
         "gpu_clock_change": e.clock_change,
         "gpu_clock_off_baseline": e.clock_off_baseline,
         "gpu_foreign_processes": e.foreign_processes,

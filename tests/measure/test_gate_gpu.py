@@ -20,7 +20,7 @@ HEALTHY: dict[str, Any] = {
 }
 
 CAUSES: dict[str, tuple[dict[str, Any], str]] = {
-    "power": ({"gpu__throttled_power_s": lambda t: 5 + 0.5 * t}, "throttled: the power limit 50% of the time"),
+    "hot, by any": ({"gpu__throttled_thermal_s": lambda t: 5 + 0.5 * t}, "throttled: temperature 50% of the time"),
     "hot": ({"gpu__throttled_hardware_thermal_s": lambda t: 0.02 * t}, "temperature (by the hardware) 2%"),
     "slowdown": ({"gpu__event_reasons": lambda t: 0x48 if t == 1.0 else 0x4}, "throttled: hardware slowdown"),
     "driver": ({"gpu__event_reasons": 0x20}, "thermal slowdown by the driver"),
@@ -78,7 +78,7 @@ def test_one_sentence_tells_all_causes_of_throttling() -> None:
     "columns",
     [
         {},
-        {"gpu__throttled_power_s": once(0.0), "gpu__sm_clock_hz": once(1.5e9)},
+        {"gpu__throttled_thermal_s": once(0.0), "gpu__sm_clock_hz": once(1.5e9)},
         {"gpu__sm_clock_hz": [1.5e9, 1.5e9, 1.5e9, 1.5e9, 1.0e9, 1.0e9] + [None] * 19},
     ],
     ids=["nothing read", "read once", "few clocks"],
@@ -102,8 +102,14 @@ def test_what_was_outside_the_window_does_not_count() -> None:
 
 
 def test_a_little_throttling_and_a_little_movement_are_normal() -> None:
-    little = {"gpu__throttled_power_s": lambda t: 0.009 * t, "gpu__sm_clock_hz": lambda t: 1.5e9 * (1 - t / 100)}
+    little = {"gpu__throttled_thermal_s": lambda t: 0.009 * t, "gpu__sm_clock_hz": lambda t: 1.5e9 * (1 - t / 100)}
     assert judged({**HEALTHY, **little}) == []
+
+
+def test_the_power_limit_is_recorded_and_is_no_fault() -> None:
+    found = gate_gpu.evidence(report(**{**HEALTHY, "gpu__throttled_power_s": lambda t: 5 + 0.5 * t}), WINDOW)
+    assert gate_gpu.reasons(found) == []
+    assert math.isclose(gate_gpu.numbers(found)["gpu_power_capped_share"], 0.5)
 
 
 def test_throttling_between_two_looks_is_not_missed() -> None:
