@@ -44,7 +44,7 @@ SLOWDOWNS = {
     0x40: "thermal slowdown by the hardware",
     0x80: "power brake",
 }
-"""Clocks event reasons (nvml.h) that are throttling whenever they are seen. The software power cap (0x04) is not, as above."""
+"""Clocks event reasons (nvml.h) that are throttling whenever they are seen. The power cap (0x04) is not, as above."""
 
 
 @dataclass(frozen=True)
