@@ -24,7 +24,7 @@ STOP_LIMIT_S = 30.0
 @contextmanager
 def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The environment by which clients find the daemon. Its folders are private to this run. Raises InfeasibleHere."""
-    with tempfile.TemporaryDirectory(prefix="bench-mps-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-mps-", ignore_cleanup_errors=True) as folder:
         folders = {"CUDA_MPS_PIPE_DIRECTORY": f"{folder}/pipe", "CUDA_MPS_LOG_DIRECTORY": f"{folder}/log"}
         for path in folders.values():
             Path(path).mkdir()

@@ -2,12 +2,13 @@
 
 `python -m bench.partitions.mps_keeper COMMAND...` starts the command with -f (in the foreground, so as its own child),
 says "running" once the daemon's control pipe is there, and when standard input closes asks the daemon to quit; after a
-while it ends the daemon and its servers by force.
+while it ends the daemon and its servers by force. The private folder goes last.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,14 +24,17 @@ PAUSE_S = 0.02
 def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     daemon = subprocess.Popen([*command, "-f"], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
+    started = False
     try:
-        if _started(daemon):
+        if started := _started(daemon):
             sys.stdout.write("running\n")
             sys.stdout.flush()
             sys.stdin.read()
             _quit(command, daemon)
     finally:
         _end(daemon)
+        if started:  # otherwise its log says why not; and bench itself may be gone
+            shutil.rmtree(Path(os.environ["CUDA_MPS_PIPE_DIRECTORY"]).parent, ignore_errors=True)
     return 0
 
 

@@ -58,9 +58,11 @@ def test_it_is_stopped_when_bench_is_killed(ending: signal.Signals) -> None:
     )
     try:
         assert user.stdout and user.stdin
-        daemon = _daemon(Path(user.stdout.readline().strip()))
+        pipe = Path(user.stdout.readline().strip())
+        daemon = _daemon(pipe)
         os.kill(user.pid, ending)
         until(lambda: not daemon.is_running(), "the end of the daemon")
+        until(lambda: not pipe.parent.exists(), "the end of its folder")
     finally:
         user.kill()
         user.wait()
