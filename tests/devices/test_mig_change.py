@@ -165,6 +165,26 @@ def test_what_cannot_be_brought_back_is_told_and_can_be_later(board: Board, monk
     assert board.look() == OFF
 
 
+def test_what_is_there_after_a_reboot_is_not_ours(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run was killed, the machine rebooted, and its owner made the very same layout."""
+    monkeypatch.setattr(change, "boot_of", lambda gpu: "before")
+    change.keep(board.gpu, board.wanted("3x2g"))
+    owners = board.look()
+    monkeypatch.setattr(change, "boot_of", lambda gpu: "after")
+    with pytest.raises(InfeasibleHere, match="not ours"):
+        change.keep(board.gpu, board.wanted("7x1g"))
+    change.put_back(board.gpu)
+    assert board.look() == owners
+    assert journal.read(board.address.uuid) is None
+
+
+def test_a_process_that_has_just_ended_is_waited_for(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [[4242], [4242], []]
+    monkeypatch.setattr("bench.devices.mig.guard.processes", lambda session, uuid: listed.pop(0) if listed else [])
+    with change.applied(board.gpu, board.wanted("7x1g")) as devices:
+        assert len(devices) == 7
+
+
 def test_one_bench_at_a_time(board: Board) -> None:
     with (
         change.applied(board.gpu, board.wanted("7x1g")),

@@ -109,9 +109,9 @@ def _reach(session: Session, gpu: Gpu, wanted: Wanted, kept: bool) -> list[MigDe
 
 
 def _change(session: Session, gpu: Gpu, state: MigState, wanted: Wanted, kept: bool) -> None:
-    book = journal.read(gpu.address.uuid)  # only ever one of `keep`: others were cleared
+    book = _living(gpu, journal.read(gpu.address.uuid))  # only ever one of `keep`: others were cleared
     refuse(session, gpu, state, book.created if book and kept else ())
-    book = book or Journal(uuid=gpu.address.uuid, was_on=bool(state.on), kept=kept)
+    book = book or Journal(uuid=gpu.address.uuid, was_on=bool(state.on), kept=kept, boot=boot_of(gpu))
     journal.write(book)
     handle = session.device(gpu.address.uuid)
     for instance in state.instances or ():  # all of them ours, or `refuse` had refused
@@ -137,8 +137,21 @@ def _create(session: Session, handle: Any, book: Journal, placement: Placement) 
     return book
 
 
+def _living(gpu: Gpu, book: Journal | None) -> Journal | None:
+    """What the journal still knows: instances went with a reboot, and whatever is there now is not ours."""
+    if book is None or book.boot == boot_of(gpu):
+        return book
+    return book.model_copy(update={"created": (), "boot": boot_of(gpu)})
+
+
+def boot_of(gpu: Gpu) -> str | None:
+    """Which run of its machine the GPU is in; None: a rehearsed one knows no reboot."""
+    return None if gpu.address.driver else journal.this_boot()
+
+
 def _restore(gpu: Gpu, book: Journal) -> None:
     """Destroy what the journal says that we created, bring the mode back, remove the journal. Ctrl-C has to wait."""
+    book = _living(gpu, book) or book
     with _undisturbed():
         try:
             with nvml.session(gpu.address.driver) as session:

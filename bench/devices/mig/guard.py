@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from bench.contract import Gpu
@@ -31,7 +32,7 @@ def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Create
         raise InfeasibleHere(
             "this user may not see the MIG layout", where=uuid, hint="as root, or with read access to mig/config"
         )
-    if running := processes(session, uuid):
+    if running := _lasting(session, uuid):
         raise InfeasibleHere(
             f"the GPU is in use by process {', '.join(map(str, running))}",
             where=uuid,
@@ -47,6 +48,7 @@ def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Create
         )
 
 
+PATIENCE_S = (0.05, 0.1, 0.2, 0.4)
 PROCESS_LISTS = (
     "nvmlDeviceGetComputeRunningProcesses_v3",
     "nvmlDeviceGetGraphicsRunningProcesses_v3",
@@ -60,6 +62,15 @@ def made_by_us(instance: Instance, created: Sequence[Created]) -> bool:
     return any(
         instance.place == (made.profile_id, made.start) and made.number in (None, instance.number) for made in created
     )
+
+
+def _lasting(session: Session, uuid: str) -> list[int]:
+    """Processes that are there for longer than one that has just ended may be listed."""
+    for pause_s in PATIENCE_S:
+        if not processes(session, uuid):
+            return []
+        time.sleep(pause_s)
+    return processes(session, uuid)
 
 
 def processes(session: Session, uuid: str) -> list[int]:

@@ -30,13 +30,15 @@ class Created(pydantic.BaseModel):
 
 class Journal(pydantic.BaseModel):
     """`was_on`: whether MIG was on before the first change. `kept`: the user asked for this layout (`bench mig apply`),
-    so no run may change it; otherwise a run of bench made it for its own use."""
+    so no run may change it; otherwise a run of bench made it for its own use. `boot`: of the machine; instances do not
+    survive a reboot, so what is there after one is somebody else's. None: of a rehearsed GPU, which knows no reboot."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     uuid: str
     was_on: bool
     kept: bool
+    boot: str | None
     created: tuple[Created, ...] = ()
 
 
@@ -77,16 +79,37 @@ def write(journal: Journal) -> None:
 
 def remove(uuid: str) -> None:
     """All is as it was."""
-    _path(uuid).unlink(missing_ok=True)
-    _sync_folder(_path(uuid).parent)
+    path = _path(uuid)
+    try:
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"the MIG layout is back, and its journal cannot be removed: {error.strerror}",
+            where=str(path),
+            hint="remove it by hand",
+        ) from error
+
+
+def this_boot() -> str:
+    """A name for the time since the machine was started."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @contextmanager
 def owned(uuid: str) -> Iterator[None]:
     """One process at a time changes a GPU. The lock goes with the process that holds it, however that ends."""
     folder = _path(uuid).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{uuid}.lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{uuid}.lock").open("w")
+    except OSError as error:
+        raise StoreError(
+            f"the state folder cannot be used: {error.strerror}",
+            where=str(folder),
+            hint="name another one in BENCH_STATE_DIR, the same for all users of this GPU",
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
