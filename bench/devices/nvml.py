@@ -86,10 +86,16 @@ class Session:
             raise ConfigError(f"there is no GPU {address}", where="gpu.device", hint=f"there are: {there}") from error
 
     def gpus(self) -> list[tuple[str, str]]:
-        """(UUID, PCI bus id) of every GPU that this process may see, in the order of PCI bus ids."""
+        """(UUID, PCI bus id) of every GPU that answers this process, in the order of PCI bus ids. NVML also counts
+        those that a cgroup keeps from it, and those that are lost."""
         found = []
         for index in range(self.do("nvmlDeviceGetCount")):
-            handle = self.do("nvmlDeviceGetHandleByIndex", index)
+            try:
+                handle = self.do("nvmlDeviceGetHandleByIndex", index)
+            except NvmlError as error:
+                if error.code == "NO_PERMISSION" or isinstance(error, GpuLost):
+                    continue
+                raise
             found.append((self.do("nvmlDeviceGetUUID", handle), self.do("nvmlDeviceGetPciInfo", handle).busId))
         return sorted(found, key=lambda gpu: gpu[1])
 
@@ -135,8 +141,10 @@ def _translated(pynvml: Any, error: Any, call: str) -> NvmlError:
         return NoDriver(code, call, hint="there is no NVIDIA driver: measure on the CPU (gpu=cpu), or rehearse one")
     if code in LOST:
         return GpuLost(code, call, hint="the GPU is gone until it is reset or the machine rebooted; see `dmesg`")
-    if code == "NO_PERMISSION":
+    if code == "NO_PERMISSION" and ("Mig" in call or "Instance" in call):
         return NvmlError(code, call, hint="changing MIG layouts needs root (or the mig/config capability)")
+    if code == "NO_PERMISSION":
+        return NvmlError(code, call, hint="this user or container may not do that: ask whoever runs the machine")
     return NvmlError(code, call)
 
 

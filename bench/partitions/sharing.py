@@ -10,6 +10,7 @@ from typing import Annotated
 import pydantic
 
 from bench.contract import Device, Gpu, Partition, Slot
+from bench.devices.mig import journal
 from bench.devices.mig.change import Wanted, applied
 from bench.devices.mig.commands import commands
 from bench.devices.mig.instances import MigDevice
@@ -49,14 +50,16 @@ class GpuPartition(Partition):
             return None
         if reason := self.unsuited(gpu):
             return reason
-        if self.wanted(gpu).fits(gpu.mig) or self.allow_reconfigure or (device.rehearsal and self._unsaid):
+        if self.wanted(gpu).fits(gpu.mig) or self._may_change(device):
             return None
+        left = journal.read(gpu.address.uuid)
+        if left is not None and not left.kept:
+            return "a run of bench that was killed left its MIG layout here: `bench mig restore`"
         now = f"MIG is on, with {len(gpu.mig.sizes)} MIG devices" if gpu.mig.on else "MIG is off"
         return f"{now}, and bench changes that only when told to: by its allow_reconfigure=true, or `bench mig apply`"
 
-    @property
-    def _unsaid(self) -> bool:
-        return self.allow_reconfigure is None
+    def _may_change(self, device: Device) -> bool:
+        return device.rehearsal if self.allow_reconfigure is None else self.allow_reconfigure
 
     def layout(self, device: Device) -> Layout | None:
         gpu = device.gpu
@@ -84,7 +87,10 @@ class GpuPartition(Partition):
         if device.gpu is None:
             yield self.slots(device)
             return
-        with applied(device.gpu, self.wanted(device.gpu)) as slices, self.shared(device, slices) as slots:
+        with (
+            applied(device.gpu, self.wanted(device.gpu), self._may_change(device)) as slices,
+            self.shared(device, slices) as slots,
+        ):
             yield slots
 
     @contextmanager

@@ -11,13 +11,14 @@ from typing import Any
 from bench.composition import compose_all, user_folders
 from bench.contract import Device, Gpu
 from bench.devices import nvml, select
+from bench.devices.gpu import describe
 from bench.devices.mig import change, journal, parted
 from bench.devices.mig.commands import commands
+from bench.devices.mig.guard import made_by_us
 from bench.devices.mig.instances import mig_devices
 from bench.devices.mig.wanted import wanted_layout
 from bench.errors import ConfigError, InfeasibleHere
 
-ACTIONS = ("status", "plan", "apply", "restore", "export")
 NEEDS_LAYOUT = ("plan", "apply")
 
 
@@ -50,7 +51,6 @@ def run(action: str, words: Sequence[str], config_dirs: Sequence[str], file: str
 def _status(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str, Any]:
     by_id = {profile.id: profile for profile in gpu.profiles}
     book = journal.read(gpu.address.uuid)
-    created = {(made.profile_id, made.start) for made in book.created} if book else set()
     with nvml.session(gpu.address.driver) as session:
         devices = mig_devices(session, session.device(gpu.address.uuid)) if gpu.mig.on else []
     return {
@@ -63,7 +63,7 @@ def _status(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[st
                 "number": instance.number,
                 "start": instance.start,
                 "size": instance.size,
-                "ours": instance.place in created,
+                "ours": book is not None and made_by_us(instance, book.created),
                 "devices": [
                     {"uuid": mig.uuid, "sm_count": mig.sm_count, "memory_bytes": mig.memory_bytes}
                     for mig in devices
@@ -93,11 +93,11 @@ def _plan(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str,
 
 def _apply(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str, Any]:
     wanted = wanted_layout(gpu, layout, file)
-    fitted = wanted.fits(gpu.mig)
+    before = journal.read(gpu.address.uuid)
     devices = change.keep(gpu, wanted)
     return {
         **_about(device, gpu),
-        "changed": not fitted,
+        "changed": journal.read(gpu.address.uuid) != before,
         "mig": wanted.on,
         "devices": [mig.uuid for mig in devices],
     }
@@ -105,7 +105,10 @@ def _apply(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str
 
 def _restore(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str, Any]:
     book = change.put_back(gpu)
-    return {**_about(device, gpu), "restored": book.model_dump() if book else None}
+    with nvml.session(gpu.address.driver) as session:
+        left = describe(session, gpu.address).mig
+    others = [instance.number for instance in left.instances or ()]
+    return {**_about(device, gpu), "restored": book.model_dump() if book else None, "others": others}
 
 
 def _export(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[str, Any]:
@@ -155,6 +158,9 @@ def _apply_lines(found: dict[str, Any]) -> list[str]:
 
 def _restore_lines(found: dict[str, Any]) -> list[str]:
     done = "the layout is as it was" if found["restored"] else "there is nothing of ours to bring back"
+    if found["restored"] and found["others"]:
+        numbers = ", ".join(map(str, found["others"]))
+        done = f"what bench made is gone; GPU instance {numbers} is somebody else's, and stays, and MIG with it"
     return [f"{found['device']} {found['uuid']}: {done}"]
 
 

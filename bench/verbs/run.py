@@ -67,7 +67,7 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
             "device": dataclasses.asdict(experiment.device),
             "rehearsal": experiment.device.rehearsal,
             "subject": _subject(experiment),
-            "fingerprint": fingerprint(experiment.device),
+            "fingerprint": fingerprint(experiment.device, detect_energy=not experiment.device.rehearsal),
         },
     )
     stored.write_json("plan.json", plan.model_dump())

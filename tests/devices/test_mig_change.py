@@ -74,8 +74,8 @@ def test_a_layout_that_was_asked_for_stays_until_it_is_put_back(board: Board) ->
     with change.applied(board.gpu, board.wanted("1g,1g,2g,3g")) as devices:  # a run uses it
         assert len(devices) == 4
     assert board.look() == kept
-    with pytest.raises(InfeasibleHere, match="not ours"), change.applied(board.gpu, Wanted(on=False)):
-        pass  # and does not change it
+    with pytest.raises(InfeasibleHere, match="a run does not change it"), change.applied(board.gpu, Wanted(on=False)):
+        pass
     assert len(change.keep(board.gpu, board.wanted("7x1g"))) == 7  # another `apply` does
     assert change.put_back(board.gpu) is not None
     assert board.look() == OFF
@@ -183,6 +183,35 @@ def test_a_process_that_has_just_ended_is_waited_for(board: Board, monkeypatch: 
     monkeypatch.setattr("bench.devices.mig.guard.processes", lambda session, uuid: listed.pop(0) if listed else [])
     with change.applied(board.gpu, board.wanted("7x1g")) as devices:
         assert len(devices) == 7
+
+
+def test_a_run_that_may_not_change_a_layout_uses_one_that_fits(board: Board) -> None:
+    with pytest.raises(InfeasibleHere, match="may not change"), change.applied(board.gpu, board.wanted("2g"), False):
+        pass
+    assert board.look() == OFF
+    board.by_somebody_else("2g")
+    with change.applied(board.gpu, board.wanted("2g"), may_change=False) as devices:
+        assert len(devices) == 1
+
+
+def test_a_kept_layout_that_cannot_be_finished_is_taken_back(board: Board) -> None:
+    wanted = board.wanted("3x2g")
+    state.set_faults(board.path, {"fail": {"nvmlGpuInstanceCreateComputeInstance": "INSUFFICIENT_RESOURCES"}})
+    with pytest.raises(BenchError, match="insufficient"):
+        change.keep(board.gpu, wanted)
+    assert board.look() == OFF
+    assert journal.read(board.address.uuid) is None
+
+
+def test_a_run_changes_no_kept_layout_not_even_an_empty_one(board: Board) -> None:
+    change.keep(board.gpu, Wanted(True))
+    kept = board.look()
+    assert kept == (True, True, ())
+    with pytest.raises(InfeasibleHere, match="a run does not"), change.applied(board.gpu, board.wanted("2g")):
+        pass
+    assert board.look() == kept
+    change.put_back(board.gpu)
+    assert board.look() == OFF
 
 
 def test_one_bench_at_a_time(board: Board) -> None:

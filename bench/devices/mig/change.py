@@ -59,16 +59,17 @@ class NotRestored(BenchError):
 
 
 @contextmanager
-def applied(gpu: Gpu, wanted: Wanted) -> Iterator[list[MigDevice]]:
-    """The GPU in the wanted layout, used as it is where it fits; as it was before when the context ends, however it
-    ends. Raises InfeasibleHere when something stands in the way, NvmlError, and NotRestored.
+def applied(gpu: Gpu, wanted: Wanted, may_change: bool = True) -> Iterator[list[MigDevice]]:
+    """The GPU in the wanted layout, used as it is where it fits (and only so, unless `may_change`); as it was before
+    when the context ends, however it ends. Raises InfeasibleHere when something stands in the way, NvmlError, and
+    NotRestored.
 
     No session is open while the context lasts: an open one would keep the mode from being changed."""
     with journal.owned(gpu.address.uuid):
         _clear_leftovers(gpu)
         try:
             with nvml.session(gpu.address.driver) as session:
-                devices = _reach(session, gpu, wanted, kept=False)
+                devices = _reach(session, gpu, wanted, kept=False, may_change=may_change)
             yield devices
         finally:
             _clear_leftovers(gpu)
@@ -78,8 +79,15 @@ def keep(gpu: Gpu, wanted: Wanted) -> list[MigDevice]:
     """Change to the wanted layout and leave it so until `put_back`. What an earlier `keep` created may go for it."""
     with journal.owned(gpu.address.uuid):
         _clear_leftovers(gpu)
-        with nvml.session(gpu.address.driver) as session:
-            return _reach(session, gpu, wanted, kept=True)
+        before = journal.read(gpu.address.uuid)
+        try:
+            with nvml.session(gpu.address.driver) as session:
+                return _reach(session, gpu, wanted, kept=True)
+        except BaseException:  # also Ctrl-C: half a layout is none
+            book = journal.read(gpu.address.uuid)
+            if before is None and book is not None:
+                _restore(gpu, book)
+            raise
 
 
 def put_back(gpu: Gpu) -> Journal | None:
@@ -98,19 +106,35 @@ def _clear_leftovers(gpu: Gpu) -> None:
         _restore(gpu, book)
 
 
-def _reach(session: Session, gpu: Gpu, wanted: Wanted, kept: bool) -> list[MigDevice]:
+def _reach(session: Session, gpu: Gpu, wanted: Wanted, kept: bool, may_change: bool = True) -> list[MigDevice]:
     state = _state(session, gpu)
     if not wanted.fits(state):
+        if not may_change:
+            raise InfeasibleHere(
+                "the MIG layout is another one by now, and bench may not change it",
+                where=gpu.address.uuid,
+                hint="`bench mig status` shows it; allow_reconfigure=true lets a partition change it",
+            )
         _change(session, gpu, state, wanted, kept)
         state = _state(session, gpu)
         if not wanted.fits(state):
-            raise NvmlError("LAYOUT_DIFFERS", "reading the layout back")
+            raise InfeasibleHere(
+                "the driver made another MIG layout than it was asked for",
+                where=gpu.address.uuid,
+                hint="`nvidia-smi mig -lgi` shows it; another program may be dividing the GPU",
+            )
     return mig_devices(session, session.device(gpu.address.uuid)) if wanted.on else []
 
 
 def _change(session: Session, gpu: Gpu, state: MigState, wanted: Wanted, kept: bool) -> None:
     book = _living(gpu, journal.read(gpu.address.uuid))  # only ever one of `keep`: others were cleared
-    refuse(session, gpu, state, book.created if book and kept else ())
+    if book and not kept:
+        raise InfeasibleHere(
+            "this layout was made by `bench mig apply`, and a run does not change it",
+            where=gpu.address.uuid,
+            hint="bench mig restore, or use it as it is: partitions=[mig] with its profiles",
+        )
+    refuse(session, gpu, state, book.created if book else ())
     book = book or Journal(uuid=gpu.address.uuid, was_on=bool(state.on), kept=kept, boot=boot_of(gpu))
     journal.write(book)
     handle = session.device(gpu.address.uuid)

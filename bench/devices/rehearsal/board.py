@@ -16,7 +16,10 @@ def board(model: str, path: str | None, faults: dict[str, Any] | None) -> GpuAdd
     a driver's would be. Raises ConfigError for a model or a fault that does not exist."""
     known = catalog.model(model)
     file = Path(path).expanduser().absolute() if path else state_folder("rehearsal") / f"{known.name}.json"
-    state.create(file, known.name, faults=faults or {})  # a fault lasts as long as the configuration names it
+    faults = faults or {}  # a fault lasts as long as the configuration names it
+    state.create(file, known.name, faults=faults)
+    if "lost_at_call" not in faults and state.read(file).lost:
+        state.reset(file)
     with nvml.session(str(file)) as session:
         (uuid, _), *_ = session.gpus()
     return GpuAddress(uuid, str(file))
