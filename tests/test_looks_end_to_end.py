@@ -94,7 +94,9 @@ def test_a_run_interrupted_in_its_later_blocks_is_resumed(options: tuple[str, ..
     process = start_bench("run", *options, "protocol.blocks=2", "protocol.doublings=2", cwd=tmp_path)
     results = tmp_path / "results"
     until(
-        lambda: run_folders(results) and len(lines(run_folders(results)[0])) > 9 if _begun(results) else False, "more"
+        lambda: run_folders(results) and len(lines(run_folders(results)[0])) > 9 if _begun(results) else False,
+        "more",
+        limit_s=90,
     )
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)

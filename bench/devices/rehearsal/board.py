@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import GpuAddress
-from bench.devices import catalog, nvml
+from bench.devices import catalog
 from bench.devices.rehearsal import state
 from bench.devices.state_folder import state_folder
 
@@ -20,6 +20,4 @@ def board(model: str, path: str | None, faults: dict[str, Any] | None) -> GpuAdd
     state.create(file, known.name, faults=faults)
     if "lost_at_call" not in faults and state.read(file).lost:
         state.reset(file)
-    with nvml.session(str(file)) as session:
-        (uuid, _), *_ = session.gpus()
-    return GpuAddress(uuid, str(file))
+    return GpuAddress(state.read(file).uuid, str(file))
