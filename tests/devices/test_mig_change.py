@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -211,6 +214,36 @@ def test_a_run_changes_no_kept_layout_not_even_an_empty_one(board: Board) -> Non
         pass
     assert board.look() == kept
     change.put_back(board.gpu)
+    assert board.look() == OFF
+
+
+def test_ctrl_c_waits_for_the_way_back(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another thread there, which a mask of this one's signals would not hold back."""
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+
+    def interrupted(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        real(*arguments)  # type: ignore[arg-type]
+
+    real = change.destroy
+    monkeypatch.setattr(change, "destroy", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), change.applied(board.gpu, board.wanted("3x2g")):
+            pass
+    finally:
+        stop.set()
+        other.join()
+    assert board.look() == OFF
+    assert journal.read(board.address.uuid) is None
+
+
+def test_who_uses_the_gpu_must_be_known(board: Board) -> None:
+    wanted = board.wanted("2g")
+    state.set_faults(board.path, {"fail": {"nvmlDeviceGetComputeRunningProcesses_v3": "NO_PERMISSION"}})
+    with pytest.raises(InfeasibleHere, match="not told"), change.applied(board.gpu, wanted):
+        pass
     assert board.look() == OFF
 
 

@@ -6,6 +6,7 @@ Nothing is touched that bench did not create. What stands in the way is told, ne
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,7 +154,12 @@ def _create(session: Session, handle: Any, book: Journal, placement: Placement) 
     assert placement.profile.id is not None
     intent = Created(profile_id=placement.profile.id, start=placement.start)
     journal.write(book.model_copy(update={"created": (*book.created, intent)}))
-    number = create_gpu_instance(session, handle, placement)
+    try:
+        number = create_gpu_instance(session, handle, placement)
+    except NvmlError as error:
+        if error.code == "INSUFFICIENT_RESOURCES":  # certainly not made: what stands there is somebody else's
+            journal.write(book)
+        raise
     made = intent.model_copy(update={"number": number})
     book = book.model_copy(update={"created": (*book.created, made)})
     journal.write(book)
@@ -181,6 +187,8 @@ def _restore(gpu: Gpu, book: Journal) -> None:
             with nvml.session(gpu.address.driver) as session:
                 handle = session.device(gpu.address.uuid)
                 state = _state(session, gpu)
+                if state.on is None:
+                    raise NvmlError("NOT_SUPPORTED", "reading the MIG mode")
                 if state.instances is None:
                     raise NvmlError("NO_PERMISSION", "reading the layout", hint="do it as the user who changed it")
                 ours = [instance for instance in state.instances if made_by_us(instance, book.created)]
@@ -222,9 +230,18 @@ def _state(session: Session, gpu: Gpu) -> MigState:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until this is done: half a way back is no way back."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Ctrl-C and SIGTERM wait until this is done: half a way back is no way back. By handlers, not by a mask: a mask
+    holds for one thread, and libraries start others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda found, frame: noted.append(found)) for number in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for found in noted[:1]:
+            signal.raise_signal(found)

@@ -77,6 +77,10 @@ def processes(session: Session, uuid: str) -> list[int]:
     """Of everybody who computes or draws on the GPU. In a container NVML may show fewer than there are."""
     handle = session.device(uuid)
     found: set[int] = set()
+    if session.ask(PROCESS_LISTS[0], handle) is None:
+        raise InfeasibleHere(
+            "who uses the GPU is not told to this user", where=uuid, hint="as root, or with a newer driver"
+        )
     for call in PROCESS_LISTS:
         found |= {process.pid for process in session.ask(call, handle) or ()}
     return sorted(found)
