@@ -35,8 +35,6 @@ class GpuModel:
     pci_device_ids: tuple[int, ...]
     grid: int | None
     compute_slices: int
-    min_driver: str | None
-    notes: tuple[str, ...]
     profiles: tuple[Profile, ...]
 
 
@@ -77,8 +75,6 @@ def _model(name: str, node: dict[str, Any], families: dict[str, Any]) -> GpuMode
         pci_device_ids=tuple(node["pci_device_ids"]),
         grid=family["grid"],
         compute_slices=family["compute_slices"],
-        min_driver=node["min_driver"],
-        notes=tuple(node["notes"]),
         profiles=tuple(_profile(place, node["profiles"][kind]) for kind, place in family["profiles"].items()),
     )
 

@@ -15,18 +15,18 @@ import psutil
 from bench.contract import Gpu, GpuAddress
 from bench.devices import gpu_words as words
 from bench.devices import nvml
+from bench.devices.energy_counter import energy_update_s
 from bench.devices.gpu import describe, memory_bytes, text
 from bench.devices.mig.instances import mig_devices
 
 ENVIRONMENT = ("CUDA_", "CUBLAS", "CUDNN_", "PYTORCH_", "TORCH_", "NVIDIA_TF32_OVERRIDE", "NVIDIA_VISIBLE_DEVICES")
 """What names of variables begin with that change what a GPU does. (Not NVIDIA_ at large: there are keys among them.)"""
-NO_INSTANCE = 0xFFFFFFFF
 MW_PER_W = 1000
 
 
 def fingerprint_gpu(address: GpuAddress, detect_energy: bool = False) -> dict[str, Any]:
-    """One GPU, JSON-serialisable. `detect_energy`: also find the update period of its energy counter, which takes
-    some readings of it. Raises NvmlError where not even its identity is told."""
+    """One GPU, JSON-serialisable. `detect_energy`: also find the update period of its energy counter, which keeps
+    a core busy for half a second. Raises NvmlError where not even its identity is told."""
     with nvml.session(address.driver) as session:
         handle = session.device(address.uuid)
         gpu = describe(session, address)
@@ -37,7 +37,7 @@ def fingerprint_gpu(address: GpuAddress, detect_energy: bool = False) -> dict[st
             "mig": _mig(session, handle, gpu),
             **_settings(reader),
             **_state(reader),
-            "energy_update_s": _energy_update_s(session, handle) if detect_energy else None,
+            "energy_update_s": energy_update_s(session, handle) if detect_energy else None,
             "environment": environment(),
             "refused": reader.refused,
         }
@@ -185,7 +185,7 @@ def _processes(reader: _Reader) -> list[dict[str, Any]] | None:
             "name": _process_name(entry.pid),
             "kind": kind,
             "memory_bytes": entry.usedGpuMemory,
-            "gpu_instance": None if entry.gpuInstanceId == NO_INSTANCE else entry.gpuInstanceId,
+            "gpu_instance": None if entry.gpuInstanceId == words.NO_INSTANCE else entry.gpuInstanceId,
         }
         for kind, entries in told.items()
         for entry in entries or ()
@@ -198,12 +198,6 @@ def _process_name(pid: int) -> str | None:
         return str(psutil.Process(pid).name())
     except psutil.Error:
         return None
-
-
-def _energy_update_s(session: nvml.Session, handle: Any) -> float | None:
-    from bench.devices.energy_counter import energy_update_s
-
-    return energy_update_s(session, handle)
 
 
 def _node_scope(reader: _Reader) -> int:

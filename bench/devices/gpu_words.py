@@ -32,23 +32,26 @@ CLOCKS = {"graphics": "NVML_CLOCK_GRAPHICS", "sm": "NVML_CLOCK_SM", "memory": "N
 THROTTLE_COUNTERS = {
     "power": "NVML_FI_DEV_PERF_POLICY_POWER",
     "thermal": "NVML_FI_DEV_PERF_POLICY_THERMAL",
-    "sync boost": "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST",
-    "board limit": "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT",
-    "low utilization": "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION",
+    "sync_boost": "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST",
+    "board_limit": "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT",
+    "low_utilization": "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION",
     "reliability": "NVML_FI_DEV_PERF_POLICY_RELIABILITY",
-    "applications clocks": "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS",
-    "base clocks": "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS",
-    "sw thermal slowdown": "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN",
-    "hw thermal slowdown": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN",
-    "hw power brake slowdown": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
+    "application_clocks": "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS",
+    "base_clocks": "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS",
+    "software_thermal": "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN",
+    "hardware_thermal": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN",
+    "power_brake": "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN",
 }
 """Time spent so since the driver was loaded, ns."""
 
+NO_INSTANCE = 0xFFFFFFFF
+"""GPU instance of a process on a GPU without MIG (nvml.h)."""
 PROCESS_LISTS = {
     "compute": "nvmlDeviceGetComputeRunningProcesses_v3",
     "mps": "nvmlDeviceGetMPSComputeRunningProcesses_v3",
     "graphics": "nvmlDeviceGetGraphicsRunningProcesses_v3",
 }
+"""With their version: without it nvidia-ml-py raises something that is no NVMLError where a driver lacks them."""
 
 _FIELD_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of NVML's union of values, in the order of its value types."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -11,9 +13,12 @@ from bench.devices import host, nvml
 from bench.devices.gpu import describe, memory_bytes
 from bench.errors import ConfigError, InfeasibleHere
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 
 class Choice(pydantic.BaseModel):
-    """`device`: UUID or PCI bus id of a GPU, where there are several; None: the first by PCI bus id."""
+    """`device`: UUID or PCI bus id of a GPU, where there are several; None: the one that
+    CUDA_VISIBLE_DEVICES names, else the first by PCI bus id."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -71,10 +76,30 @@ def _chosen(device: str | None) -> str:
     with nvml.session() as session:
         if device is not None:
             return str(session.do("nvmlDeviceGetUUID", session.device(device)))
-        gpus = session.gpus()
+        gpus = [uuid for uuid, _ in session.gpus()]
         if not gpus:
             raise _NoGpu("the NVIDIA driver sees no GPU", where="gpu=cuda", hint="see `nvidia-smi -L`, or gpu=cpu")
-        return gpus[0][0]
+        return _allotted(gpus, os.environ.get(VISIBLE))
+
+
+def _allotted(gpus: Sequence[str], visible: str | None) -> str:
+    """The first GPU, or that which CUDA_VISIBLE_DEVICES names: on a shared machine the others are other people's. An
+    index there counts as CUDA counts, which is not how NVML does, so only of a single GPU it is understood."""
+    if visible is None:
+        return gpus[0]
+    first = visible.split(",")[0].strip()
+    if first in ("", "-1"):
+        raise _NoGpu(f"{VISIBLE} hides all GPUs", where=VISIBLE, hint="unset it, name one in gpu.device=, or gpu=cpu")
+    matching = [uuid for uuid in gpus if first.startswith("GPU-") and uuid.startswith(first)]
+    if len(matching) == 1:
+        return matching[0]
+    if len(gpus) == 1 and first == "0":
+        return gpus[0]
+    raise ConfigError(
+        f"{VISIBLE}={visible} does not say by its UUID which GPU is meant",
+        where=VISIBLE,
+        hint=f"say gpu.device= one of {', '.join(gpus)}, or gpu=cpu",
+    )
 
 
 def _gpu_device(address: GpuAddress) -> Device:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from bench import clock, wire
-from bench.contract import Protocol
+from bench.contract import BOARD, Protocol
 from bench.measure import gate, gate_gpu, gpu_numbers, steady, summary
 from bench.measure.link import ChildFailed
-from bench.measure.series import BOARD
 from bench.measure.summary import Stamps, Window
 from bench.measure.trial import Answers
 from bench.records import Gate, Latency
@@ -42,9 +41,9 @@ def assess(
     cores: int,
     cores_shared: bool,
     interval_s: float,
-    baseline_clock_hz: float,
+    first_clock_hz: float,
 ) -> Assessed:
-    """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `baseline_clock_hz`: the GPU's in
+    """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `first_clock_hz`: the GPU's in
     the first valid trial of the same cell, NaN: none.
 
     Raises ChildFailed for stamps that cannot be.
@@ -69,7 +68,7 @@ def assess(
         expected_precision=expected_precision,
         proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
         probe_distances=[answer["probe_distance"] for answer in answers.proved],
-        gpu=gate_gpu.evidence(report, window, baseline_clock_hz) if any(slot.gpu for slot in answers.slots) else None,
+        gpu=gate_gpu.evidence(report, window, first_clock_hz) if any(slot.gpu for slot in answers.slots) else None,
     )
     throughput_per_s = summary.throughput_per_s(window, batch_size)
     instances = [slot.gpu_instance for slot in answers.slots]

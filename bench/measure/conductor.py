@@ -90,7 +90,7 @@ class Conductor:
             except NotRestored:
                 raise
             except BenchError as error:
-                slots = f"{partition} could not be applied: {error.what}"
+                slots = f"{partition} could not be applied: {error.what} ({error.hint})"
             yield slots
 
     # --- before the blocks ---

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure.series import BOARD, median, series
+from bench.contract import BOARD
+from bench.measure.series import median, series
 from bench.measure.summary import Window
 
 FEWEST_UPDATES = 10

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure.series import BOARD, largest, median, series
+from bench.contract import BOARD
+from bench.measure.series import largest, median, series
 from bench.measure.summary import Window
 
 THROTTLED_LIMIT = 0.01
 """Share of the time that the GPU may be throttled, per cause."""
 CLOCK_LIMIT = 0.05
 """Relative change of the median multiprocessor clock from the window's first quarter to its last."""
-BASELINE_LIMIT = 0.10
+OFF_FIRST_LIMIT = 0.10
 """Relative distance of the window's median clock from that of the first valid trial of the same cell. Only of the same
 one: what a clock settles at depends on the work. Wider than the drift of a healthy GPU that is not locked."""
 FEWEST_TICKS = 4
@@ -57,14 +58,14 @@ class GpuEvidence:
     power_capped_share: float
     event_reasons: int
     clock_change: float
-    clock_off_baseline: float
+    clock_off_first: float
     foreign_processes: float
     lost: bool
     layout_changed: bool
 
 
-def evidence(report: Mapping[str, Any], window: Window, baseline_clock_hz: float = math.nan) -> GpuEvidence:
-    """From a trial's ticks; all of it unknown on a CPU. `baseline_clock_hz`: of the same cell earlier; NaN: none."""
+def evidence(report: Mapping[str, Any], window: Window, first_clock_hz: float = math.nan) -> GpuEvidence:
+    """From a trial's ticks; all of it unknown on a CPU. `first_clock_hz`: of the same cell earlier; NaN: none."""
     clocks_hz = series(report, BOARD, "sm_clock_hz").within(window)
     masks = series(report, BOARD, "event_reasons").within(window).values.astype(np.int64)
     return GpuEvidence(
@@ -72,7 +73,7 @@ def evidence(report: Mapping[str, Any], window: Window, baseline_clock_hz: float
         power_capped_share=series(report, BOARD, POWER_CAPPED).growth_per_s(),
         event_reasons=int(np.bitwise_or.reduce(masks)),
         clock_change=_clock_change(clocks_hz.values.tolist()),
-        clock_off_baseline=median(clocks_hz) / baseline_clock_hz - 1 if baseline_clock_hz else math.nan,
+        clock_off_first=median(clocks_hz) / first_clock_hz - 1 if first_clock_hz else math.nan,
         foreign_processes=largest(series(report, BOARD, "foreign_processes")),
         lost=largest(series(report, BOARD, "lost")) > 0,
         layout_changed=largest(series(report, BOARD, "layout_changed")) > 0,
@@ -90,7 +91,7 @@ def numbers(e: GpuEvidence) -> dict[str, float]:
         "gpu_throttled_share": max(shares, default=math.nan),
         "gpu_power_capped_share": e.power_capped_share,
         "gpu_clock_change": e.clock_change,
-        "gpu_clock_off_baseline": e.clock_off_baseline,
+        "gpu_clock_off_first": e.clock_off_first,
         "gpu_foreign_processes": e.foreign_processes,
     }
 
@@ -120,9 +121,9 @@ def _clock_moved(e: GpuEvidence) -> str | None:
 
 
 def _clock_off(e: GpuEvidence) -> str | None:
-    if not abs(e.clock_off_baseline) > BASELINE_LIMIT:
+    if not abs(e.clock_off_first) > OFF_FIRST_LIMIT:
         return None
-    return f"the GPU's clock is {e.clock_off_baseline:+.0%} off that of the first valid trial of this cell"
+    return f"the GPU's clock is {e.clock_off_first:+.0%} off that of the first valid trial of this cell"
 
 
 def _foreign(e: GpuEvidence) -> str | None:

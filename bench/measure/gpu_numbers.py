@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bench.contract import BOARD
 from bench.measure import energy
-from bench.measure.series import BOARD, Series, largest, median, series
+from bench.measure.series import Series, largest, median, series
 from bench.measure.summary import Window
 
 CLOCK = "gpu_sm_clock_hz"

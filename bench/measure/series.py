@@ -12,9 +12,6 @@ import numpy.typing as npt
 
 from bench.measure.summary import Window
 
-BOARD = "gpu"
-"""Subject of what telemetry tells of a whole GPU."""
-
 
 @dataclass(frozen=True)
 class Series:

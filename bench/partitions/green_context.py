@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 
@@ -19,13 +19,12 @@ class GreenContext(GpuPartition):
     divide (8 at a time on compute capability 9.0); the tenant reads that from the device and records what it got.
     Memory and caches are not divided. Needs CUDA 12.4 in the driver and torch 2.10."""
 
+    not_on_a_cpu: ClassVar[str] = (
+        "green contexts divide an NVIDIA GPU, and this device is a CPU: cpuset gives tenants their own cores"
+    )
+
     share: Annotated[float, pydantic.Field(gt=0, le=1)] = 0.5
     allow_reconfigure: bool | None = None
-
-    def infeasible(self, device: Device) -> str | None:
-        if device.gpu is None:
-            return "green contexts divide an NVIDIA GPU, and this device is a CPU: cpuset gives tenants their own cores"
-        return super().infeasible(device)
 
     def unsuited(self, gpu: Gpu) -> str | None:
         if gpu.compute_capability and gpu.compute_capability < (7, 0):

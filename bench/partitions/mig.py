@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 
@@ -17,18 +17,17 @@ from bench.errors import ConfigError
 from bench.partitions.no_mig import no_mig
 from bench.partitions.sharing import GpuPartition, gpu_slot
 
-CPU = "MIG divides an NVIDIA GPU, and this device is a CPU: cpuset pins tenants to cores of their own"
-
 
 class MigPartition(GpuPartition):
     """One tenant on each MIG instance of a layout."""
 
+    not_on_a_cpu: ClassVar[str] = (
+        "MIG divides an NVIDIA GPU, and this device is a CPU: cpuset pins tenants to cores of their own"
+    )
+
     @abstractmethod
     def kinds(self, gpu: Gpu) -> tuple[Profile, ...]:
         """Of its instances. Raises ConfigError where the GPU has none of that kind."""
-
-    def infeasible(self, device: Device) -> str | None:
-        return super().infeasible(device) if device.gpu else CPU
 
     def unsuited(self, gpu: Gpu) -> str | None:
         if reason := no_mig(gpu):

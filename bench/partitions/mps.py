@@ -6,15 +6,15 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 
 from bench.contract import Device, Gpu, Slot, plugin
 from bench.devices.mig.change import Wanted
 from bench.devices.mig.instances import MigDevice
-from bench.partitions.host_slice import host_slice, unsuited_slice
 from bench.partitions.mps_daemon import running
+from bench.partitions.shared_slice import shared_slice, unsuited_slice
 from bench.partitions.sharing import GpuPartition, Tenants, gpu_slot
 
 CONTROL = "nvidia-cuda-mps-control"
@@ -31,16 +31,15 @@ class Mps(GpuPartition):
         no limit.
     memory_limit_mib: of each tenant's device memory (CUDA_MPS_PINNED_DEVICE_MEM_LIMIT); None: no limit."""
 
+    not_on_a_cpu: ClassVar[str] = (
+        "the Multi-Process Service needs an NVIDIA GPU, and this device is a CPU: time_shared shares cores"
+    )
+
     tenants: Annotated[Tenants, pydantic.Field(le=MOST_CLIENTS)] = 2
     thread_percentage: Annotated[int, pydantic.Field(ge=1, le=100, strict=True)] | None = None
     memory_limit_mib: Annotated[int, pydantic.Field(ge=1, strict=True)] | None = None
     within: str | None = None
     allow_reconfigure: bool | None = None
-
-    def infeasible(self, device: Device) -> str | None:
-        if device.gpu is None:
-            return "the Multi-Process Service needs an NVIDIA GPU, and this device is a CPU: time_shared shares cores"
-        return super().infeasible(device)
 
     def unsuited(self, gpu: Gpu) -> str | None:
         if gpu.compute_capability and gpu.compute_capability < (7, 0):
@@ -50,7 +49,7 @@ class Mps(GpuPartition):
         return unsuited_slice(gpu, self.within)
 
     def wanted(self, gpu: Gpu) -> Wanted:
-        return host_slice(gpu, self.within)
+        return shared_slice(gpu, self.within)
 
     def tenant_slots(self, device: Device, slices: Sequence[MigDevice]) -> tuple[Slot, ...]:
         return tuple(self._slot(device, index, slices, {}) for index in range(self.tenants))

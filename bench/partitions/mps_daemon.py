@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from bench.errors import InfeasibleHere
 
@@ -47,6 +50,18 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
                 keeper.kill()
                 keeper.wait()
             keeper.stdout.close()
+            if keeper.returncode:
+                _end_without_keeper(Path(folders["CUDA_MPS_PIPE_DIRECTORY"]))
+
+
+def _end_without_keeper(pipe: Path) -> None:
+    """The keeper was killed. Its daemon leads a session of its own, with its servers, and knows our private folder."""
+    try:
+        daemon = psutil.Process(int((pipe / "nvidia-cuda-mps-control.pid").read_text()))
+        if daemon.environ().get("CUDA_MPS_PIPE_DIRECTORY") == str(pipe):
+            os.killpg(daemon.pid, signal.SIGKILL)
+    except (OSError, ValueError, psutil.Error):
+        return  # it has gone already
 
 
 def _await_start(keeper: subprocess.Popen[bytes], logs: Path) -> None:

@@ -23,6 +23,7 @@ PAUSE_S = 0.02
 
 def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # by way of the end below
     daemon = subprocess.Popen([*command, "-f"], stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
     started = False
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pydantic
 
@@ -24,6 +24,9 @@ class GpuPartition(Partition):
     may change the layout for it. None: only that of a rehearsed GPU, which belongs to nobody."""
 
     allow_reconfigure: bool | None
+
+    not_on_a_cpu: ClassVar[str | None] = None
+    """Why a CPU cannot be divided so, and what comes nearest; None if it can."""
 
     @abstractmethod
     def wanted(self, gpu: Gpu) -> Wanted:
@@ -47,7 +50,7 @@ class GpuPartition(Partition):
     def infeasible(self, device: Device) -> str | None:
         gpu = device.gpu
         if gpu is None:
-            return None
+            return self.not_on_a_cpu
         if reason := self.unsuited(gpu):
             return reason
         if self.wanted(gpu).fits(gpu.mig) or self._may_change(device):

@@ -10,7 +10,7 @@ import pydantic
 from bench.contract import Device, Gpu, Slot, plugin
 from bench.devices.mig.change import Wanted
 from bench.devices.mig.instances import MigDevice
-from bench.partitions.host_slice import host_slice, unsuited_slice
+from bench.partitions.shared_slice import shared_slice, unsuited_slice
 from bench.partitions.sharing import GpuPartition, Tenants, gpu_slot
 
 
@@ -36,7 +36,7 @@ class TimeShared(GpuPartition):
         return unsuited_slice(gpu, self.within)
 
     def wanted(self, gpu: Gpu) -> Wanted:
-        return host_slice(gpu, self.within)
+        return shared_slice(gpu, self.within)
 
     def tenant_slots(self, device: Device, slices: Sequence[MigDevice]) -> tuple[Slot, ...]:
         if device.gpu is None:

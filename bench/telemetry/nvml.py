@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from bench.contract import Device, GpuAddress, Reading, TelemetryReader, TelemetrySource, Watched, plugin
+from bench.contract import BOARD, Device, GpuAddress, Reading, TelemetryReader, TelemetrySource, Watched, plugin
 from bench.devices import nvml
 from bench.errors import ConfigError
 from bench.telemetry.nvml_board import FIELDS, SLOW_FIELDS, Fields, every_tick, limits, now_and_then
-from bench.telemetry.nvml_calls import BOARD, Calls, Part, Rarely
+from bench.telemetry.nvml_calls import Calls, Part, Rarely
 from bench.telemetry.nvml_gpm import Gpm
 from bench.telemetry.nvml_processes import Census
 from bench.telemetry.nvml_slices import LayoutChanged, Slices

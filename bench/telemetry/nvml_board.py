@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bench.contract import Reading
-from bench.telemetry.nvml_calls import BOARD, Calls
+from bench.contract import BOARD, Reading
+from bench.devices.gpu_words import THROTTLE_COUNTERS, field_value
+from bench.telemetry.nvml_calls import Calls
 
 Metrics = Mapping[str, tuple[str, float]]
 """By NVML's name: the metric, and its unit in NVML's."""
@@ -18,25 +19,13 @@ FIELDS: Metrics = {
 """What is needed at the window's edges. NVML counts mJ and mW; energy is a total since the driver was loaded."""
 SLOW_FIELDS: Metrics = {
     "NVML_FI_DEV_MEMORY_TEMP": ("memory_temperature_c", 1.0),
-    "NVML_FI_DEV_PERF_POLICY_POWER": ("throttled_power_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_THERMAL": ("throttled_thermal_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_SYNC_BOOST": ("throttled_sync_boost_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT": ("throttled_board_limit_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION": ("throttled_low_utilization_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_RELIABILITY": ("throttled_reliability_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS": ("throttled_application_clocks_s", 1e-9),
-    "NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS": ("throttled_base_clocks_s", 1e-9),
-    "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN": ("throttled_software_thermal_s", 1e-9),
-    "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN": ("throttled_hardware_thermal_s", 1e-9),
-    "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN": ("throttled_power_brake_s", 1e-9),
+    **{constant: (f"throttled_{name}_s", 1e-9) for name, constant in THROTTLE_COUNTERS.items()},
 }
 """Throttled times are totals in ns (nvml.h, and DCGM's names of the event reasons), so nothing is missed between two
 looks. Each is one more question to the driver, so they are not read in every tick, as the event reasons are."""
 
 BOARD_SCOPE = 0
 """Of power fields: the GPU's, not its memory's or module's (nvml.h)."""
-VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-"""Members of the value union, by NVML_VALUE_TYPE_*."""
 
 
 class Fields:
@@ -54,10 +43,10 @@ class Fields:
         entries = self._calls.ask("nvmlDeviceGetFieldValues", self._handle, ids)
         offered = []
         for wanted, entry in zip(self._wanted, entries or (), strict=False):
-            if entry.nvmlReturn == 0 and (kind := entry.valueType) < len(VALUE):
+            if (value := field_value(entry)) is not None:
                 offered.append(wanted)
                 _, metric, unit = wanted
-                yield BOARD, metric, getattr(entry.value, VALUE[kind]) * unit
+                yield BOARD, metric, value * unit
         self._wanted = offered
 
 

@@ -9,8 +9,6 @@ from bench import clock
 from bench.contract import Reading
 from bench.devices.nvml import Session
 
-BOARD = "gpu"
-"""Subject of everything that is told of a whole GPU."""
 LOOK_SHARE = 0.005
 """Share of the time that one rare look may take: the driver holds a lock meanwhile, which tenants wait for too."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.contract import Reading
+from bench.contract import BOARD, Reading
 from bench.devices.nvml import GpuLost, NvmlError
-from bench.telemetry.nvml_calls import BOARD, Calls, instance
+from bench.telemetry.nvml_calls import Calls, instance
 
 PERCENT = 0.01
 MIB = 2.0**20

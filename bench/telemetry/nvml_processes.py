@@ -17,13 +17,11 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from bench.contract import Reading, Watched
-from bench.telemetry.nvml_calls import BOARD, Calls
+from bench.contract import BOARD, Reading, Watched
+from bench.devices.gpu_words import NO_INSTANCE, PROCESS_LISTS
+from bench.telemetry.nvml_calls import Calls
 
-PLAIN, MPS = "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v3"
-"""Without their version nvidia-ml-py raises something that is no NVMLError where a driver lacks them."""
-NO_INSTANCE = 0xFFFFFFFF
-"""GPU instance of a process on a GPU without MIG (nvml.h)."""
+PLAIN, MPS = PROCESS_LISTS["compute"], PROCESS_LISTS["mps"]
 MPS_SERVER = "nvidia-cuda-mps"
 """What the kernel keeps (15 characters) of nvidia-cuda-mps-server, which holds a context for its clients."""
 

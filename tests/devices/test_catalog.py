@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+import enumerated
 import pynvml
 import pytest
 import yaml
@@ -76,7 +77,7 @@ def test_numbers_of_profiles_are_unique(name: str) -> None:
 def test_room_in_memory_is_room_in_compute(name: str) -> None:
     """So `place` needs no count of compute slices, which is why it may be left out there."""
     model = catalog.model(name)
-    for layout in geometry.layouts(model.profiles, 1000):
+    for layout in enumerated.layouts(model.profiles, 1000):
         assert sum(profile.compute_slices for profile in layout) <= model.compute_slices
 
 

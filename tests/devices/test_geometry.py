@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import permutations, product
 
+import enumerated
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,7 +112,7 @@ def test_an_instance_counts_against_its_limit_wherever_it_stands() -> None:
 
 @given(some_gpu(), st.integers(1, 9))
 def test_layouts_are_all_that_fit(profiles: tuple[Profile, ...], compute_slices: int) -> None:
-    found = geometry.layouts(profiles, compute_slices)
+    found = enumerated.layouts(profiles, compute_slices)
     brute = {
         counts
         for counts in product(*(range(profile.max_instances + 1) for profile in profiles))
@@ -119,7 +120,7 @@ def test_layouts_are_all_that_fit(profiles: tuple[Profile, ...], compute_slices:
     }
     assert sorted(tuple(layout.count(profile) for profile in profiles) for layout in found) == sorted(brute)
     below = {_less(counts, index) for counts in brute for index in range(len(counts)) if counts[index]}
-    maximal = geometry.maximal_layouts(profiles, compute_slices)
+    maximal = enumerated.maximal_layouts(profiles, compute_slices)
     assert {tuple(layout.count(profile) for profile in profiles) for layout in maximal} == brute - below
 
 
@@ -133,12 +134,12 @@ def _less(counts: tuple[int, ...], index: int) -> tuple[int, ...]:
 
 @pytest.mark.parametrize(("model", "every", "maximal"), [(SEVEN, 77, 28), (FOUR, 9, 4), (RTX, 9, 4)])
 def test_the_published_numbers_of_layouts(model: catalog.GpuModel, every: int, maximal: int) -> None:
-    assert len(geometry.layouts(model.profiles, model.compute_slices)) == every
-    assert len(geometry.maximal_layouts(model.profiles, model.compute_slices)) == maximal
+    assert len(enumerated.layouts(model.profiles, model.compute_slices)) == every
+    assert len(enumerated.maximal_layouts(model.profiles, model.compute_slices)) == maximal
 
 
 def test_the_maximal_layouts_of_an_a30() -> None:
-    found = geometry.maximal_layouts(FOUR.profiles, FOUR.compute_slices)
+    found = enumerated.maximal_layouts(FOUR.profiles, FOUR.compute_slices)
     assert {"+".join(profile.kind for profile in layout) for layout in found} == {
         "1g+1g+1g+1g",
         "1g+1g+2g",

@@ -11,8 +11,10 @@ import pytest
 from boards import Board, elsewhere
 
 from bench.devices import nvml
+from bench.devices.geometry import Placement
 from bench.devices.mig import change, journal
 from bench.devices.mig.change import Wanted
+from bench.devices.mig.instances import fill
 from bench.devices.rehearsal import state
 from bench.errors import BenchError, InfeasibleHere
 
@@ -237,6 +239,37 @@ def test_ctrl_c_waits_for_the_way_back(board: Board, monkeypatch: pytest.MonkeyP
         other.join()
     assert board.look() == OFF
     assert journal.read(board.address.uuid) is None
+
+
+def test_a_stranger_who_was_quicker_keeps_his_instance(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody takes the place between our look at it and our creation."""
+    wanted = board.wanted("3g")
+    real = change.create_gpu_instance
+
+    def late(session: nvml.Session, gpu: object, placement: Placement) -> int:
+        fill(session, gpu, real(session, gpu, placement))  # his
+        return real(session, gpu, placement)
+
+    monkeypatch.setattr(change, "create_gpu_instance", late)
+    with pytest.raises(BenchError, match="insufficient"), change.applied(board.gpu, wanted):
+        pass
+    assert [start for _, _, start in board.look()[2]] == [wanted.placements[0].start]
+    assert journal.read(board.address.uuid) is None
+
+
+def test_a_mode_that_cannot_be_read_keeps_the_journal(board: Board) -> None:
+    with pytest.raises(change.NotRestored), change.applied(board.gpu, board.wanted("2g")):
+        state.set_faults(board.path, {"fail": {"nvmlDeviceGetMigMode": "NO_PERMISSION"}})
+    assert journal.read(board.address.uuid) is not None
+    state.set_faults(board.path, {})
+    change.put_back(board.gpu)
+    assert board.look() == OFF
+
+
+def test_a_journal_that_somebody_removed_is_remembered(board: Board) -> None:
+    with change.applied(board.gpu, board.wanted("7x1g")):
+        journal.remove(board.address.uuid)
+    assert board.look() == OFF
 
 
 def test_who_uses_the_gpu_must_be_known(board: Board) -> None:

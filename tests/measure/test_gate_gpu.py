@@ -51,7 +51,7 @@ def test_each_cause_has_its_reason(cause: str) -> None:
 
 @pytest.mark.parametrize(("clock_hz", "off"), [(1.0e9, False), (1.05e9, False), (1.2e9, True), (0.85e9, True)])
 def test_the_clock_is_held_to_that_of_the_cells_first_valid_trial(clock_hz: float, off: bool) -> None:
-    found = gate_gpu.evidence(report(gpu__sm_clock_hz=clock_hz), WINDOW, baseline_clock_hz=1.0e9)
+    found = gate_gpu.evidence(report(gpu__sm_clock_hz=clock_hz), WINDOW, first_clock_hz=1.0e9)
     assert [reason for reason in gate_gpu.reasons(found) if "first valid trial" in reason] == [
         f"the GPU's clock is {clock_hz / 1e9 - 1:+.0%} off that of the first valid trial of this cell"
     ] * off

@@ -70,6 +70,16 @@ def test_it_is_stopped_when_bench_is_killed(ending: signal.Signals) -> None:
         user.stdout.close()
 
 
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_it_is_stopped_when_its_keeper_is_killed(ending: signal.Signals) -> None:
+    with running(CONTROL, {}) as folders:
+        daemon = _daemon(Path(folders["CUDA_MPS_PIPE_DIRECTORY"]))
+        keeper = daemon.parent()
+        assert keeper is not None and "mps_keeper" in " ".join(keeper.cmdline())
+        keeper.send_signal(ending)
+    until(lambda: not daemon.is_running(), "the end of the daemon")
+
+
 def test_a_daemon_that_does_not_start_is_told_with_its_own_words(tmp_path: Path) -> None:
     refusing = tmp_path / "refusing.py"
     refusing.write_text(

@@ -68,12 +68,14 @@ def applied(gpu: Gpu, wanted: Wanted, may_change: bool = True) -> Iterator[list[
     No session is open while the context lasts: an open one would keep the mode from being changed."""
     with journal.owned(gpu.address.uuid):
         _clear_leftovers(gpu)
+        book = None
         try:
             with nvml.session(gpu.address.driver) as session:
                 devices = _reach(session, gpu, wanted, kept=False, may_change=may_change)
+            book = journal.read(gpu.address.uuid)
             yield devices
         finally:
-            _clear_leftovers(gpu)
+            _clear_leftovers(gpu, book)  # should somebody have removed its file
 
 
 def keep(gpu: Gpu, wanted: Wanted) -> list[MigDevice]:
@@ -100,9 +102,9 @@ def put_back(gpu: Gpu) -> Journal | None:
         return book
 
 
-def _clear_leftovers(gpu: Gpu) -> None:
+def _clear_leftovers(gpu: Gpu, remembered: Journal | None = None) -> None:
     """Bring back what this run, or one that was killed, changed for its own use."""
-    book = journal.read(gpu.address.uuid)
+    book = journal.read(gpu.address.uuid) or remembered
     if book is not None and not book.kept:
         _restore(gpu, book)
 
@@ -187,8 +189,6 @@ def _restore(gpu: Gpu, book: Journal) -> None:
             with nvml.session(gpu.address.driver) as session:
                 handle = session.device(gpu.address.uuid)
                 state = _state(session, gpu)
-                if state.on is None:
-                    raise NvmlError("NOT_SUPPORTED", "reading the MIG mode")
                 if state.instances is None:
                     raise NvmlError("NO_PERMISSION", "reading the layout", hint="do it as the user who changed it")
                 ours = [instance for instance in state.instances if made_by_us(instance, book.created)]
@@ -208,8 +208,8 @@ def _restore(gpu: Gpu, book: Journal) -> None:
 def _set_mode(session: Session, gpu: Gpu, on: bool) -> None:
     """Switch MIG on or off. Where the driver only promises it for after a reset, take the promise back and refuse."""
     wanted = [on, on]
-    mode = session.ask("nvmlDeviceGetMigMode", session.device(gpu.address.uuid))
-    if mode is None or [bool(part) for part in mode] == wanted:
+    mode = session.do("nvmlDeviceGetMigMode", session.device(gpu.address.uuid))
+    if [bool(part) for part in mode] == wanted:
         return
     session.do("nvmlDeviceSetMigMode", session.device(gpu.address.uuid), int(on))
     current, pending = session.do("nvmlDeviceGetMigMode", session.device(gpu.address.uuid))

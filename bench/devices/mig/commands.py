@@ -9,7 +9,7 @@ from bench.devices.mig.change import Wanted
 
 
 def commands(gpu: Gpu, wanted: Wanted) -> Iterator[str]:
-    """From MIG as it was found to the wanted layout. None where nothing has to change."""
+    """From MIG as it was found to the wanted layout. Nothing where nothing has to change."""
     if wanted.fits(gpu.mig):
         return
     uuid = gpu.address.uuid

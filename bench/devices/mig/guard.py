@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from bench.contract import Gpu
+from bench.devices.gpu_words import PROCESS_LISTS
 from bench.devices.mig.journal import Created
 from bench.devices.mig.layout import Instance, MigState
 from bench.devices.nvml import Session
@@ -44,16 +45,11 @@ def refuse(session: Session, gpu: Gpu, state: MigState, created: Sequence[Create
             f"the layout is not ours to change: GPU instance {numbers} was made by somebody else",
             where=uuid,
             hint="`bench mig status` shows it, `bench mig restore` undoes what `bench mig apply` made; or remove it by "
-            f"hand: nvidia-smi mig -i {uuid} -dci && nvidia-smi mig -i {uuid} -dgi",
+            f"hand: nvidia-smi mig -i {uuid} -dci; nvidia-smi mig -i {uuid} -dgi",
         )
 
 
 PATIENCE_S = (0.05, 0.1, 0.2, 0.4)
-PROCESS_LISTS = (
-    "nvmlDeviceGetComputeRunningProcesses_v3",
-    "nvmlDeviceGetGraphicsRunningProcesses_v3",
-    "nvmlDeviceGetMPSComputeRunningProcesses_v3",
-)
 
 
 def made_by_us(instance: Instance, created: Sequence[Created]) -> bool:
@@ -74,13 +70,12 @@ def _lasting(session: Session, uuid: str) -> list[int]:
 
 
 def processes(session: Session, uuid: str) -> list[int]:
-    """Of everybody who computes or draws on the GPU. In a container NVML may show fewer than there are."""
+    """Ids of all that compute or draw on the GPU; in a container NVML may show fewer than there are. Raises
+    InfeasibleHere where even those that compute are not told: that is not nobody."""
     handle = session.device(uuid)
-    found: set[int] = set()
-    if session.ask(PROCESS_LISTS[0], handle) is None:
+    told = {kind: session.ask(call, handle) for kind, call in PROCESS_LISTS.items()}
+    if told["compute"] is None:
         raise InfeasibleHere(
             "who uses the GPU is not told to this user", where=uuid, hint="as root, or with a newer driver"
         )
-    for call in PROCESS_LISTS:
-        found |= {process.pid for process in session.ask(call, handle) or ()}
-    return sorted(found)
+    return sorted({process.pid for running in told.values() for process in running or ()})

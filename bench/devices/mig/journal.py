@@ -1,7 +1,8 @@
 """What is written down before a MIG layout is changed, so that whatever happens it can be brought back.
 
-One file per GPU, one owner at a time. It names the layout that was found, and every instance that bench created:
-nothing else is ever destroyed. An instance is written down before it is created, so none can exist without a line.
+One file per GPU, one owner at a time. It names the layout that was found, and every instance that bench created: nothing
+else is destroyed, as far as profile, place and the driver's number can tell instances apart. An instance is written
+down before it is created, so none can exist without a line.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def read(uuid: str) -> Journal | None:
         raise StoreError(
             "the journal of a MIG change cannot be read",
             where=str(path),
-            hint="compare `bench mig status` with what should be there, change it by hand, then remove the file",
+            hint="compare `nvidia-smi mig -lgi` with what should be there, change it by hand, then remove the file",
         ) from error
 
 

@@ -20,7 +20,7 @@ from bench import clock
 from bench.devices import catalog
 from bench.devices.rehearsal.faults import Faults, checked
 from bench.devices.rehearsal.processes import Context, Session, lives, this_process
-from bench.errors import ConfigError, InfeasibleHere, InputError
+from bench.errors import ConfigError, InfeasibleHere, InputError, StoreError
 
 NAMES = uuid.UUID("6f1c2b1e-5b0c-5e0a-9c55-0d6a2f4b7c11")
 """Space of the names that UUIDs of rehearsed GPUs and MIG devices are made from; any constant would do."""
@@ -93,7 +93,11 @@ def create(path: Path, model: str, faults: Mapping[str, Any] | Faults | None = N
     its own are set. Raises ConfigError: unknown model, fault, or another model's GPU."""
     catalog.model(model)
     wished = None if faults is None else checked(faults)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "name a file in a folder that you may write to: gpu.state=FILE, or BENCH_STATE_DIR"
+        raise StoreError(f"no GPU can be rehearsed there: {error.strerror}", where=str(path), hint=hint) from error
     with _locked(path):
         if not path.exists():
             name = f"GPU-{uuid.uuid5(NAMES, f'{model} {path.absolute()}')}"

@@ -22,7 +22,7 @@ def unsuited_slice(gpu: Gpu, kind: str | None) -> str | None:
     return None
 
 
-def host_slice(gpu: Gpu, kind: str | None) -> Wanted:
+def shared_slice(gpu: Gpu, kind: str | None) -> Wanted:
     """One instance of the profile, or the whole GPU with MIG off."""
     if kind is None:
         return Wanted(on=False)
