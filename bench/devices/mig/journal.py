@@ -1,8 +1,8 @@
 """What is written down before a MIG layout is changed, so that whatever happens it can be brought back.
 
-One file per GPU, one owner at a time. It names the layout that was found, and every instance that bench created: nothing
-else is destroyed, as far as profile, place and the driver's number can tell instances apart. An instance is written
-down before it is created, so none can exist without a line.
+One file per GPU, one owner at a time. It names the layout that was found, and every instance that bench created:
+nothing else is destroyed, as far as profile, place and the driver's number can tell instances apart. An instance is
+written down before it is created, so none can exist without a line.
 """
 
 from __future__ import annotations
