@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
+from typing import Protocol as TypingProtocol
 
 import numpy.typing as npt
 import pydantic
@@ -70,8 +71,9 @@ class Proof:
     """What really ran, read from the runtime after the window: never what was asked for.
 
     precision: the dominating compute precision of the heavy operators (matrix products, convolutions):
-        "fp32", "bf16", "fp16", "int8" or "native" (a Python callable). An int8 graph whose heavy operators run in
-        fp32 must say "fp32" here; the gate compares this with what the optimization expects.
+        "fp32", "tf32", "bf16", "fp16", "int8", "fp8" or "native" (a Python callable); "int4wo" for int4 weights that
+        are multiplied in a wider format, "fp16_2to4" for weights stored with half of them left out. An int8 graph whose
+        heavy operators run in fp32 must say "fp32" here; the gate compares this with what the optimization expects.
     operators: heavy operators executed, counted by "precision" -> how many.
     providers: nodes per execution provider, e.g. {"CPUExecutionProvider": 41}; empty where there is no such notion.
     detail: anything else worth keeping, JSON-serialisable and small (library version, node counts by type ...).
@@ -174,22 +176,68 @@ class Recipe:
     prepared_folder: Path | None = None
     """Where the result of the prepared passes is stored; None when there are none."""
 
-    def model(self) -> Any:
-        """(tenant) The workload's model with all passes applied."""
+    def model(self, put: Callable[[Any], Any] | None = None) -> Any:
+        """(tenant) The workload's model with all passes applied. `put` moves it to the device that is to execute it,
+        before the passes that are applied at every load: some quantise only there."""
         from bench.optimizations import store
 
-        return store.restore(self)
+        return store.restore(self, put)
+
+
+class Event(TypingProtocol):
+    """A moment on a GPU's stream; `torch.cuda.Event(enable_timing=True)` is one."""
+
+    def record(self) -> None:
+        """Take the moment when all that was queued before is finished."""
+
+    def synchronize(self) -> None:
+        """Wait for that moment."""
+
+    def elapsed_time(self, end: Event) -> float:
+        """Milliseconds from this moment to `end`, on the GPU's own clock. Both must be over."""
+
+
+class Stream(ABC):
+    """(tenant) Where calls queue their work on a GPU."""
+
+    l2_bytes: int
+    """Of the GPU's last-level cache, as this tenant has it."""
+
+    @abstractmethod
+    def event(self) -> Event:
+        """A new moment to be recorded here."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Until everything queued is finished."""
+
+    @abstractmethod
+    def flush_l2(self) -> None:
+        """Queue a write over more than the whole cache: what comes after finds nothing of its data there."""
 
 
 class Loaded(ABC):
     """(tenant) A model that is ready to execute."""
 
+    @property
+    def stream(self) -> Stream | None:
+        """Where bound calls queue their work, returning before it is finished. None: a call returns when its work is
+        finished, as on every CPU."""
+        return None
+
     @abstractmethod
     def bind(self, inputs: Arrays) -> Callable[[], Any]:
-        """A zero-argument call that executes one request on these inputs and returns when it is finished.
+        """A zero-argument call that executes one request on these inputs.
 
-        Conversions of the inputs happen here, not in the call; `functools.partial` of a library's own entry point
-        is the ideal."""
+        Conversions of the inputs happen here, not in the call, and on a GPU so does their transfer to it;
+        `functools.partial` of a library's own entry point is the ideal."""
+
+    def bind_with_transfers(self, inputs: Arrays) -> Callable[[], Any]:
+        """The same, where each call first copies its inputs from page-locked memory of the host to the GPU, and its
+        result back. On a CPU there is nothing to copy."""
+        if self.stream is not None:
+            raise NotImplementedError(f"{type(self).__name__} cannot measure with transfers")
+        return self.bind(inputs)
 
     @abstractmethod
     def outputs(self, result: Any) -> Array:
@@ -213,12 +261,17 @@ class Runtime(ABC):
         """(conductor) Why this runtime cannot execute this workload here; None if it can."""
         return None
 
-    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
-        """(builder) Write what `load` needs into the empty `folder`. Runtimes with nothing to build write nothing."""
+    def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
+        """(builder) Write what `load` needs into the empty `folder`; `slot` is like those it will be loaded in.
+        Runtimes with nothing to build write nothing."""
         return
 
     batch_specific: ClassVar[bool] = False
     """True when what `build` writes serves one batch size only."""
+
+    slot_specific: ClassVar[bool] = False
+    """True when what `build` writes serves only slots of the same size under the same driver: on a GPU it is then
+    built anew for each number of multiprocessors, as a TensorRT engine is."""
 
     @abstractmethod
     def load(self, recipe: Recipe, folder: Path, slot: Slot) -> AbstractContextManager[Loaded]:
@@ -315,8 +368,29 @@ class Isolation(ABC):
 # --- scenario ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Requests:
+    """How a tenant issues its requests. All of it is about GPUs: on a CPU a call is finished when it returns, and its
+    data is where it is needed.
+
+    back_to_back: queue the next request before the last one is finished, so that the GPU never waits for the host. Off:
+        wait for each.
+    transfers: each request brings its inputs from the host's memory, and takes its result back there.
+    cold: write over the GPU's last-level cache before each request, so that it finds nothing there, weights included.
+        Off: inputs take turns, over more memory than the cache holds if they can, and weights stay where they are.
+    """
+
+    back_to_back: bool = False
+    transfers: bool = False
+    cold: bool = False
+
+
 class Scenario(ABC):
     """How requests arrive. Configs: `configs/scenario/`."""
+
+    def requests(self) -> Requests:
+        """(conductor) How tenants issue them."""
+        return Requests()
 
     @abstractmethod
     def batch_sizes(self) -> tuple[int, ...]:

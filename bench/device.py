@@ -73,7 +73,8 @@ class Slot:
     """What one tenant gets of the device. `cpus` empty means: not pinned. `executes_on` as in Device.
 
     gpu: UUID of the GPU or MIG device; gpu_instance: the id of its GPU instance, under MIG.
-    sm_share: share of the multiprocessors in a green context; None: no green context.
+    sm_count: multiprocessors of that device; None: not known.
+    sm_share: share of those multiprocessors, in a green context; None: no green context.
     """
 
     index: int
@@ -83,6 +84,7 @@ class Slot:
     executes_on: Literal["cpu", "cuda"] = "cpu"
     gpu: str | None = None
     gpu_instance: int | None = None
+    sm_count: int | None = None
     sm_share: float | None = None
 
 

@@ -69,7 +69,7 @@ def test_a_full_cache_is_an_error_with_a_hint(small: Path, tmp_path: Path) -> No
     (tmp_path / "mine" / "optimizations").mkdir(parents=True)
     (tmp_path / "mine" / "bulky.py").write_text(
         "from bench.contract import plugin\nfrom bench.runtimes.python_call import PythonCall\n\n"
-        "@plugin\nclass Bulky(PythonCall):\n    def build(self, recipe, folder, batch_size):\n"
+        "@plugin\nclass Bulky(PythonCall):\n    def build(self, recipe, folder, batch_size, slot):\n"
         "        (folder / 'model').write_bytes(bytes(1_000_000))\n"
     )
     (tmp_path / "mine" / "optimizations" / "bulky.yaml").write_text(

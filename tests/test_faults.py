@@ -182,7 +182,7 @@ def test_a_build_that_fails_is_recorded_and_the_others_run(tmp_path: Path) -> No
     (mine.parent / "unbuildable.py").write_text(
         "from bench.contract import plugin\nfrom bench.runtimes.python_call import PythonCall\n\n"
         "@plugin\nclass Unbuildable(PythonCall):\n"
-        "    def build(self, recipe, folder, batch_size):\n        raise RuntimeError('no compiler here')\n"
+        "    def build(self, recipe, folder, batch_size, slot):\n        raise RuntimeError('no compiler here')\n"
     )
     (mine / "mine.yaml").write_text(
         "mine:\n  _target_: bench.contract.Optimization\n  expects: native\n"

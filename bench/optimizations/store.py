@@ -9,7 +9,7 @@ changed: `in_channels`, `num_features`, `num_attention_heads` ...
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,9 @@ def prepare(recipe: Recipe, folder: Path) -> None:
     save(model.eval(), _skeleton(recipe), folder)
 
 
-def restore(recipe: Recipe) -> Any:
-    """The recipe's model in eval mode: from the stored result of its prepared passes, where it has such
-    passes."""
+def restore(recipe: Recipe, put: Callable[[Any], Any] | None = None) -> Any:
+    """The recipe's model in eval mode: from the stored result of its prepared passes, where it has such passes. `put`
+    moves it to its device before the others are applied."""
     prepared = prepared_passes(recipe)
     if prepared:
         if recipe.prepared_folder is None:
@@ -48,6 +48,8 @@ def restore(recipe: Recipe) -> Any:
         model = load_into(_skeleton(recipe), recipe.prepared_folder)
     else:
         model = recipe.workload.load()
+    if put is not None:
+        model = put(model)
     for part in recipe.passes[len(prepared) :]:
         model = part.apply(model, recipe.workload)
     return model.eval()

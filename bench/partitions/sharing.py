@@ -121,6 +121,7 @@ def gpu_slot(
         executes_on=device.executes_on,
         gpu=uuid,
         gpu_instance=mig.gpu_instance if mig else None,
+        sm_count=mig.sm_count if mig else device.gpu.sm_count,
         sm_share=sm_share,
     )
 

@@ -1,46 +1,76 @@
-"""Where a tenant's torch executes: on the CPU, on the one GPU that its slot shows it, or on a share of that GPU.
+"""Where a tenant executes: on the CPU, on the one GPU that its slot shows it, or on a share of that GPU.
 
     with on_slot(slot) as place:
         model = place.put(model)
 
-A green context is made by torch (torch.cuda.green_contexts); how the device can be divided, and what the context then
-really holds, is asked of the CUDA driver (cuda.bindings).
+Every runtime that uses a GPU goes through here, also those that are not torch's: streams, events and memory are
+torch's, so that there is one way in which work is queued, timed and kept inside its slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import import_module, metadata
-from typing import Any
+from functools import cached_property
+from importlib import metadata
+from typing import Any, Literal
 
-from bench.contract import Device, Slot
+from bench.contract import Device, Event, Slot, Stream
+from bench.runtimes.green_context import green_context, sm_resource
 
 CUDA_DEVICE = "cuda:0"
 """CUDA_VISIBLE_DEVICES names exactly one."""
-ROUNDING = 1e-6
-"""16 / 132 of 132 are 16, also in floating point."""
 WITHOUT_CUDA = ("cpu", "rocm", "xpu")
 """How the local part of the version of a torch without CUDA begins ("2.13.0+cpu")."""
+
+Fp32Precision = Literal["ieee", "tf32"]
 
 
 class Place:
     """The CPU: everything stays where it is, and a call is finished when it returns."""
 
     kind = "cpu"
+    stream: Stream | None = None
 
     def put(self, value: Any) -> Any:
         """A model or a tensor, moved here."""
         return value
 
-    def finished(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        """The same call, which returns only when its work is finished."""
-        return call
-
     def detail(self) -> dict[str, Any]:
         """For the proof: where it really executes, read now."""
         return {"device": "cpu"}
+
+
+@dataclass(frozen=True)
+class CudaStream(Stream):
+    """`torch_stream` is the current stream of this process."""
+
+    torch_stream: Any
+    l2_bytes: int
+
+    @property
+    def handle(self) -> int:
+        """The cudaStream_t, for libraries that are not torch."""
+        return int(self.torch_stream.cuda_stream)
+
+    def event(self) -> Event:
+        from torch.cuda import Event as CudaEvent
+
+        made: Event = CudaEvent(enable_timing=True)
+        return made
+
+    def wait(self) -> None:
+        self.torch_stream.synchronize()
+
+    def flush_l2(self) -> None:
+        self._scratch.zero_()
+
+    @cached_property
+    def _scratch(self) -> Any:
+        import torch
+
+        return torch.empty(2 * self.l2_bytes, dtype=torch.uint8, device=CUDA_DEVICE)
 
 
 @dataclass(frozen=True)
@@ -49,20 +79,11 @@ class CudaPlace(Place):
 
     kind = "cuda"
 
+    stream: CudaStream
     green: bool
 
     def put(self, value: Any) -> Any:
         return value.to(CUDA_DEVICE)
-
-    def finished(self, call: Callable[[], Any]) -> Callable[[], Any]:
-        from torch.cuda import synchronize
-
-        def call_and_wait() -> Any:
-            result = call()
-            synchronize()
-            return result
-
-        return call_and_wait
 
     def detail(self) -> dict[str, Any]:
         import torch
@@ -85,8 +106,9 @@ class CudaPlace(Place):
 
 
 @contextmanager
-def on_slot(slot: Slot) -> Iterator[Place]:
-    """What is loaded and called in this context executes where the slot says, fp32 as fp32."""
+def on_slot(slot: Slot, fp32_precision: Fp32Precision = "ieee") -> Iterator[Place]:
+    """What is loaded and called in this context executes where the slot says, on a stream of its own; `fp32_precision`
+    is what torch makes of fp32 on a GPU."""
     if slot.executes_on == "cpu":
         yield Place()
         return
@@ -94,23 +116,25 @@ def on_slot(slot: Slot) -> Iterator[Place]:
 
     if torch.cuda.device_count() != 1:
         raise RuntimeError(f"torch should see the one GPU of this slot, and sees {torch.cuda.device_count()}")
-    ieee_fp32()
+    set_fp32(fp32_precision)
     torch.cuda.synchronize()  # makes the primary context, from which a green one is made
-    if slot.sm_share is None:
-        yield CudaPlace(green=False)
-        return
-    with _green_context(slot.sm_share):
-        yield CudaPlace(green=True)
+    green = slot.sm_share is not None
+    with ExitStack() as division:
+        # The legacy default stream waits for all others, and cannot be captured in a CUDA graph.
+        stream = division.enter_context(green_context(slot.sm_share)) if slot.sm_share else torch.cuda.Stream()
+        division.enter_context(torch.cuda.stream(stream))
+        l2_bytes = torch.cuda.get_device_properties(CUDA_DEVICE).L2_cache_size
+        yield CudaPlace(CudaStream(stream, l2_bytes), green)
 
 
-def ieee_fp32() -> None:
-    """No TF32: convolutions would use it by default. Set for each kind, for a setting of one outranks that of all."""
+def set_fp32(precision: Fp32Precision) -> None:
+    """Convolutions would use TF32 by default. Set for each kind, for a setting of one outranks that of all."""
     import torch
 
-    torch.backends.fp32_precision = "ieee"
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"
-    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+    torch.backends.fp32_precision = precision
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision
+    torch.backends.cudnn.rnn.fp32_precision = precision
 
 
 def torch_infeasible(device: Device) -> str | None:
@@ -123,65 +147,15 @@ def torch_infeasible(device: Device) -> str | None:
     return None
 
 
-# --- green contexts ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SmResource:
-    """Multiprocessors, and how they can be divided: at least `minimum` together, in steps of `alignment`."""
-
-    count: int
-    minimum: int
-    alignment: int
-
-
-def green_sms(share: float, total: int, minimum: int, alignment: int) -> int:
-    """How many of `total` multiprocessors `share` is, rounded down to what the device can divide.
-
-    Raises ValueError where that is less than the smallest part."""
-    exactly = share * total + ROUNDING
-    count = int(exactly) // alignment * alignment
-    if count < minimum:
-        raise ValueError(f"{share:.3g} of {total} multiprocessors is less than the {minimum} that can be set apart")
-    return count
-
-
-def sm_resource() -> SmResource:
-    """Of the current CUDA context: of the whole device in its primary context, of its part in a green one."""
-    driver = _driver()
-    context = _checked(driver, driver.cuCtxGetCurrent())
-    kind = driver.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
-    resource = _checked(driver, driver.cuCtxGetDevResource(context, kind)).sm
-    return SmResource(resource.smCount, resource.minSmPartitionSize, resource.smCoscheduledAlignment)
-
-
-def _driver() -> Any:
-    try:
-        return import_module("cuda.bindings.driver")
-    except ModuleNotFoundError as error:
-        raise RuntimeError("a green context needs cuda-bindings, which is not installed") from error
-
-
-def _checked(driver: Any, answer: tuple[Any, Any]) -> Any:
-    """The value in an answer of cuda.bindings, (result, value)."""
-    result, value = answer
-    if result != driver.CUresult.CUDA_SUCCESS:
-        raise RuntimeError(f"the CUDA driver says {result.name}")
-    return value
-
-
-@contextmanager
-def _green_context(share: float) -> Iterator[None]:
-    from torch.cuda.green_contexts import GreenContext
-
-    whole = sm_resource()
-    wanted = green_sms(share, whole.count, whole.minimum, whole.alignment)
-    context = GreenContext.create(num_sms=wanted, device_id=0)
-    context.set_context()
-    try:
-        got = sm_resource().count
-        if got != wanted:
-            raise RuntimeError(f"asked for a green context of {wanted} multiprocessors, got one of {got}")
-        yield
-    finally:
-        context.pop_context()
+def needs_cuda(device: Device, capability: tuple[int, int] = (0, 0), what: str = "this") -> str | None:
+    """(conductor) Why `what` cannot run here: no GPU that tenants execute on, one older than compute capability
+    `capability`, or a torch without CUDA; None if it can."""
+    if device.rehearsal:
+        return f"{what} executes on a GPU, and this one is only rehearsed"
+    if device.executes_on == "cpu":
+        return f"{what} needs an NVIDIA GPU, and this device is a CPU"
+    has = device.gpu.compute_capability if device.gpu else None
+    if has is not None and has < capability:
+        wanted, found = (".".join(map(str, pair)) for pair in (capability, has))
+        return f"{what} needs compute capability {wanted}, and {device.name} has {found}"
+    return torch_infeasible(device)

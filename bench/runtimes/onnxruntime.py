@@ -44,7 +44,7 @@ class OnnxRuntime(Runtime):
             return f"exporting the model needs {', '.join(missing)}, which is not installed"
         return None
 
-    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
+    def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         from bench.runtimes import onnx_quantize
 
         if recipe.workload.kind == "onnx":

@@ -37,7 +37,7 @@ class TorchCompile(Runtime):
             return "it compiles C++ for the CPU; on a GPU torch eager runs (fp32, amp_bf16, bf16)"
         return None
 
-    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
+    def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         import torch
         from torch._inductor.cpu_vec_isa import pick_vec_isa
 

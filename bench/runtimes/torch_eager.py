@@ -30,7 +30,7 @@ class TorchEager(Runtime):
 
         use_threads(slot)
         with on_slot(slot) as place, ExitStack() as surroundings:
-            model = place.put(recipe.model())
+            model = recipe.model(place.put)
             if self.autocast is None:
                 surroundings.enter_context(torch.inference_mode())
             else:

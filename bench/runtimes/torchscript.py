@@ -29,7 +29,7 @@ class TorchScript(Runtime):
             return "it traces and freezes models on the CPU; on a GPU torch eager runs (fp32, amp_bf16, bf16)"
         return None
 
-    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
+    def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         import torch
 
         model = recipe.model()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.contract import Recipe, plugin
+from bench.contract import Recipe, Slot, plugin
 from bench.runtimes.onnxruntime import OnnxRuntime
 
 
@@ -15,12 +15,12 @@ class DamagedOnnxRuntime(OnnxRuntime):
     share: float = 0.01
     seed: int = 0
 
-    def build(self, recipe: Recipe, folder: Path, batch_size: int) -> None:
+    def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         import numpy as np
         import onnx
         from onnx import numpy_helper
 
-        super().build(recipe, folder, batch_size)
+        super().build(recipe, folder, batch_size, slot)
         path = folder / "model.onnx"
         graph = onnx.load(path)
         rng = np.random.default_rng(self.seed)

@@ -38,7 +38,7 @@ def loaded(optimization: Optimization, workload: Workload, folder: Path, batch_s
     built = folder / "built"
     if not built.exists():
         built.mkdir()
-        optimization.runtime.build(recipe, built, batch_size)
+        optimization.runtime.build(recipe, built, batch_size, SLOT)
     with optimization.runtime.load(recipe, built, SLOT) as result:
         yield result
 

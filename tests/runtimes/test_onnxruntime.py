@@ -58,7 +58,7 @@ def test_the_users_file_is_taken_as_it_is(workload: UserFile, tmp_path: Path) ->
     built = tmp_path / "built"
     built.mkdir()
     runtime, recipe = OnnxRuntime(), Recipe(workload)
-    runtime.build(recipe, built, batch_size=4)
+    runtime.build(recipe, built, 4, SLOT)
     assert not list(built.iterdir())
     inputs = workload.inputs(4, seed=1)
     with runtime.load(recipe, built, SLOT) as model:
@@ -73,7 +73,7 @@ def test_the_users_file_is_quantised(workload: UserFile, tmp_path: Path, quantiz
     built.mkdir()
     recipe, inputs = Recipe(workload), workload.inputs(4, seed=1)
     runtime = OnnxRuntime(quantization)  # type: ignore[arg-type]
-    runtime.build(recipe, built, batch_size=4)
+    runtime.build(recipe, built, 4, SLOT)
     with OnnxRuntime().load(recipe, built, SLOT) as model:
         reference = model.outputs(model.bind(inputs)())
     with runtime.load(recipe, built, SLOT) as model:
