@@ -282,7 +282,8 @@ class Runtime(ABC):
 @plugin
 class Optimization:
     """What is done to a workload: passes over the model, then a runtime. `expects` is the precision that the heavy
-    operators must be proved to run in; a trial that proves another is invalid."""
+    operators must be proved to run in; a trial that proves another is invalid. A runtime that chooses itself names what
+    it chooses from: "fp16|int8"."""
 
     runtime: Runtime
     expects: str

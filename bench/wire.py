@@ -58,10 +58,10 @@ def encode(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message, allow_nan=True).encode() + b"\n"
 
 
-def pack_stamps(stamps: array[int], count: int) -> str:
-    """The first `count` nanosecond stamps as base64 of little-endian 64-bit integers."""
-    return base64.b64encode(np.frombuffer(stamps, dtype=np.int64, count=count).astype("<i8").tobytes()).decode()
+def pack_integers(integers: array[int], count: int) -> str:
+    """The first `count` of them as base64 of little-endian 64-bit integers."""
+    return base64.b64encode(np.frombuffer(integers, dtype=np.int64, count=count).astype("<i8").tobytes()).decode()
 
 
-def unpack_stamps(text: str) -> npt.NDArray[np.int64]:
+def unpack_integers(text: str) -> npt.NDArray[np.int64]:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<i8").astype(np.int64)

@@ -34,9 +34,23 @@ PROBE = "probe.npy"
 RUNTIME = "runtime"
 MANIFEST = "artifact.json"
 
-MAKERS = ("contract.py", "optimizations/*.py", "runtimes/*.py", "measure/builder.py", "measure/task.py")
+MAKERS = ("contract.py", "optimizations/*.py", "runtimes/**/*.py", "measure/builder.py", "measure/task.py")
 """Files of bench that decide what an artifact contains: a change there builds all anew."""
-LIBRARIES = ("numpy", "torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript", "onnxruntime")
+LIBRARIES = (
+    "numpy",
+    "torch",
+    "triton",
+    "torchao",
+    "torch-pruning",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "nvidia-modelopt",
+    "tensorrt",
+    "tensorrt-cu13",
+)
 
 
 @dataclass(frozen=True)

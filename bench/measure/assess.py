@@ -13,7 +13,8 @@ from bench import clock, wire
 from bench.contract import BOARD, Protocol
 from bench.measure import gate, gate_gpu, gpu_numbers, steady, summary
 from bench.measure.link import ChildFailed
-from bench.measure.summary import Stamps, Window
+from bench.measure.loop import GPU_COLUMNS, HOST_COLUMNS
+from bench.measure.summary import END, START, Samples, Window
 from bench.measure.trial import Answers
 from bench.records import Gate, Latency
 
@@ -22,7 +23,7 @@ from bench.records import Gate, Latency
 class Assessed:
     """The numbers of a trial that was measured, whether or not the gate found it valid."""
 
-    stamps: Sequence[Stamps]
+    samples: Sequence[Samples]
     window: Window
     throughput_per_s: tuple[float, ...]
     latency_ms: Latency | None
@@ -46,10 +47,10 @@ def assess(
     """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `first_clock_hz`: the GPU's in
     the first valid trial of the same cell, NaN: none.
 
-    Raises ChildFailed for stamps that cannot be.
+    Raises ChildFailed for samples that cannot be.
     """
-    stamps = [_stamps(index, answer["stamps"]) for index, answer in enumerate(answers.measured)]
-    window = summary.common_window(stamps, answers.open_ns)
+    samples = [_samples(index, answer) for index, answer in enumerate(answers.measured)]
+    window = summary.common_window(samples, answers.open_ns)
     report = answers.ticks.report
     shares = _host_shares(report, len(answers.slots), cores)
     evidence = gate.Evidence(
@@ -73,28 +74,32 @@ def assess(
     throughput_per_s = summary.throughput_per_s(window, batch_size)
     instances = [slot.gpu_instance for slot in answers.slots]
     gpu = gpu_numbers.numbers(report, window, throughput_per_s, instances)
+    gpu["queueing_share"] = summary.queueing_share(window)
     return Assessed(
-        stamps=stamps,
+        samples=samples,
         window=window,
         throughput_per_s=throughput_per_s,
         latency_ms=summary.latency(window),
         tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
-        proof=answers.proved[0]["proof"],
+        proof={**answers.proved[0]["proof"], "issued": answers.measured[0].get("issued", {})},
         telemetry=_telemetry(answers, {**shares, **gpu}, interval_s),
         timing_s=_timing(answers),
     )
 
 
-def _stamps(index: int, text: Any) -> Stamps:
-    """A tenant's stamps, checked: a tenant is not trusted to be well."""
+def _samples(index: int, answer: Mapping[str, Any]) -> Samples:
+    """A tenant's samples, checked: a tenant is not trusted to be well."""
     try:
-        flat = wire.unpack_stamps(text)
-    except (ValueError, TypeError) as error:
+        flat, columns = wire.unpack_integers(answer["samples"]), int(answer["columns"])
+    except (ValueError, TypeError, KeyError) as error:
         raise ChildFailed(f"tenant{index} sent samples that cannot be read: {error}") from error
-    if not len(flat) or len(flat) % 2 or bool((np.diff(flat) < 0).any()):
-        raise ChildFailed(f"tenant{index} sent {len(flat)} stamps that are no sequence of requests")
-    return flat.reshape(-1, 2)
+    if columns not in (HOST_COLUMNS, GPU_COLUMNS) or not len(flat) or len(flat) % columns:
+        raise ChildFailed(f"tenant{index} sent {len(flat)} numbers that are no rows of {columns}")
+    samples = flat.reshape(-1, columns)
+    if bool((np.diff(samples[:, (START, END)].ravel()) < 0).any()) or bool((samples[:, END + 1 :] < 0).any()):
+        raise ChildFailed(f"tenant{index} sent {len(samples)} rows that are no sequence of requests")
+    return samples
 
 
 def _run_delay_share(answers: Answers) -> float:

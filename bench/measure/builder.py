@@ -55,15 +55,16 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
 def _build(request: dict[str, Any]) -> dict[str, Any]:
     """Write what the runtime loads, then execute it on the evaluation items and the probe."""
     opened = Task(**request["task"]).open()
+    slot = Slot(**request["slot"])
     runtime_folder = Path(opened.task.runtime_folder)
     runtime_folder.mkdir()
     started_ns = clock.now_ns()
-    opened.optimization.runtime.build(opened.recipe, runtime_folder, opened.task.batch_size)
+    opened.optimization.runtime.build(opened.recipe, runtime_folder, opened.task.batch_size, slot)
     built_ns = clock.now_ns()
     evaluation = opened.workload.evaluation()
     if evaluation is not None:
         folder = Path(request["folder"])
-        with opened.load(Slot(**request["slot"])) as loaded:
+        with opened.load(slot) as loaded:
             np.save(folder / PROBE, loaded.outputs(loaded.bind(opened.probe_inputs())()))
             np.save(folder / OUTPUTS, _evaluate(opened, loaded, evaluation))
         if evaluation.labels is not None:

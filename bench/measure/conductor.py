@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any, Protocol
@@ -22,13 +22,16 @@ from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial
 from bench.measure.gpu_numbers import CLOCK
 from bench.measure.link import ChildFailed
-from bench.measure.prepare import Prepared, prepare, with_quality
+from bench.measure.prepare import Prepared, builder_slot, prepare, unprepared, with_quality
 from bench.measure.telemetry import Telemetry
 from bench.records import Plan, PlannedTrial, TrialRecord
 from bench.store import Run
 
 TELEMETRY_INTERVAL_S = 0.1
 CELLS = "cells.json"
+
+Cell = tuple[str, str]
+"""(partition, optimization)"""
 
 
 class Watcher(Protocol):
@@ -50,7 +53,7 @@ class Conductor:
         self._run = run
         self._watcher = watcher
         self._environment = _environment(experiment)
-        self._clocks_hz: dict[tuple[str, str], float] = {}
+        self._clocks_hz: dict[Cell, float] = {}
         """Of the GPU in the first valid trial of each cell."""
 
     def conduct(self) -> None:
@@ -63,7 +66,7 @@ class Conductor:
         if not left:
             return
         sizes = self._batch_sizes()
-        prepared = self._prepare({cell: sizes[cell] for cell in {(t.partition, t.optimization) for t in left}})
+        prepared = self._prepare(sizes, {(planned.partition, planned.optimization) for planned in left})
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
         gpu = self._experiment.device.gpu
@@ -73,8 +76,8 @@ class Conductor:
                 with self._divided(partition) as slots:
                     for planned in together:
                         self._watcher.started(planned)
-                        size = sizes[partition, planned.optimization]
-                        record = self._measure(planned, slots, prepared[planned.optimization, size], telemetry)
+                        ready = prepared[partition, planned.optimization]
+                        record = self._measure(planned, slots, ready, telemetry)
                         self._run.append_trial(record)
                         self._note_clock(record)
                         self._watcher.finished(record)
@@ -95,14 +98,14 @@ class Conductor:
 
     # --- before the blocks ---
 
-    def _batch_sizes(self) -> dict[tuple[str, str], int]:
+    def _batch_sizes(self) -> dict[Cell, int]:
         """The batch size of each cell: the scenario's, or the best of its candidates, searched once per run."""
         candidates = self._experiment.scenario.batch_sizes()
         cells = sorted({(planned.partition, planned.optimization) for planned in self._plan.trials})
         if len(candidates) == 1:
             return dict.fromkeys(cells, candidates[0])
         stored = self._run.read_json(CELLS) or {}
-        found: dict[tuple[str, str], int] = {}
+        found: dict[Cell, int] = {}
         for partition, optimization in cells:
             known = stored.get(f"{partition}/{optimization}")
             if known is None:
@@ -123,17 +126,9 @@ class Conductor:
         groups = [(size,) for size in candidates] if specific else [candidates]
         for number, group in enumerate(groups, start=1):
             self._watcher.preparing(f"best batch of {optimization} on {partition}", number, len(groups))
-            prepared = prepare(experiment, optimization, group[0], self._environment)
-            failure = prepared.failure
-            if failure is None:
-                with self._divided(partition) as slots:
-                    if isinstance(slots, str):
-                        found = trial.Searched({}, slots)
-                    else:
-                        seed = experiment.seed % 2**31
-                        found = trial.search(experiment, slots, prepared, group, self._environment, seed)
-                throughput |= found.throughput_per_s
-                failure = found.failure
+            found = self._searched(partition, optimization, group)
+            throughput |= found.throughput_per_s
+            failure = found.failure
             if failure:
                 self._watcher.not_built(f"{optimization} on {partition}, search for the best batch", failure)
                 break
@@ -144,17 +139,62 @@ class Conductor:
             "failure": failure,
         }
 
-    def _prepare(self, sizes: Mapping[tuple[str, str], int]) -> dict[tuple[str, int], Prepared]:
-        """Artifacts by optimization and batch size, with their quality against the baseline."""
+    def _searched(self, partition: str, optimization: str, candidates: tuple[int, ...]) -> trial.Searched:
+        """Candidates that one artifact serves."""
+        experiment = self._experiment
+        with self._divided(partition) as slots:
+            if isinstance(slots, str):
+                return trial.Searched({}, slots)
+            slot = builder_slot(experiment.device, slots)
+            prepared = prepare(experiment, optimization, candidates[0], self._environment, slot)
+            if prepared.failure:
+                return trial.Searched({}, prepared.failure)
+            seed = experiment.seed % 2**31
+            return trial.search(experiment, slots, prepared, candidates, self._environment, seed)
+
+    def _prepare(self, sizes: Mapping[Cell, int], wanted: Set[Cell]) -> dict[Cell, Prepared]:
+        """What the tenants of each wanted cell load, with its quality against the baseline on the same partition.
+
+        On a CPU all partitions load the same; on a GPU each builds in a slot of its own, though a runtime whose
+        artifacts fit any slot finds them in the cache."""
         baseline = self._plan.baseline
-        wanted = sorted({(name, size) for (_, name), size in sizes.items()}, key=lambda key: (key[0] != baseline, key))
-        prepared: dict[tuple[str, int], Prepared] = {}
-        for number, (name, size) in enumerate(wanted, start=1):
-            self._watcher.preparing(name, number, len(wanted))
-            prepared[name, size] = prepare(self._experiment, name, size, self._environment)
-            self._tell(name, prepared[name, size])
-        reference = next(item for (name, _), item in prepared.items() if name == baseline)
-        return {key: with_quality(item, reference, baseline) for key, item in prepared.items()}
+        partitions = sorted({partition for partition, _ in wanted})
+        names = {partition: self._names(partition, wanted) for partition in partitions}
+        alike = self._experiment.device.executes_on == "cpu"
+        keys = {(None if alike else part, name, sizes[part, name]) for part in partitions for name in names[part]}
+        built: dict[tuple[str | None, str, int], Prepared] = {}
+        prepared: dict[Cell, Prepared] = {}
+        for partition in partitions:
+            with self._workshop(partition) as slot:
+                for name in names[partition]:
+                    key = (None if alike else partition, name, sizes[partition, name])
+                    if key not in built:
+                        self._watcher.preparing(name, len(built) + 1, len(keys))
+                        built[key] = self._built(name, sizes[partition, name], slot)
+                        self._tell(name, built[key])
+                    reference = built[key] if name == baseline else prepared[partition, baseline]
+                    prepared[partition, name] = with_quality(built[key], reference, baseline)
+        return prepared
+
+    def _names(self, partition: str, wanted: Set[Cell]) -> list[str]:
+        """The optimizations to prepare for a partition, the baseline first: the others are judged by it."""
+        baseline = self._plan.baseline
+        return [baseline, *sorted(name for part, name in wanted if part == partition and name != baseline)]
+
+    @contextmanager
+    def _workshop(self, partition: str) -> Iterator[Slot | str]:
+        """The slot to build in, or why there is none."""
+        device = self._experiment.device
+        if device.executes_on == "cpu":
+            yield builder_slot(device)
+            return
+        with self._divided(partition) as slots:
+            yield slots if isinstance(slots, str) else builder_slot(device, slots)
+
+    def _built(self, name: str, batch_size: int, slot: Slot | str) -> Prepared:
+        if isinstance(slot, str):
+            return unprepared(self._experiment, name, batch_size, slot)
+        return prepare(self._experiment, name, batch_size, self._environment, slot)
 
     def _tell(self, name: str, outcome: Prepared) -> None:
         artifact = outcome.artifact
@@ -211,7 +251,7 @@ class Conductor:
             raise
         except Exception as error:  # a plug-in of ours or theirs is at fault: this trial is lost, the run is not
             return TrialRecord(**common, status="failed", reason=f"{type(error).__name__}: {error}")
-        self._run.write_samples(planned.id, summary.samples_columns(found.stamps, found.window))
+        self._run.write_samples(planned.id, summary.samples_columns(found.samples, found.window))
         if answers.ticks.report:
             self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))
         return TrialRecord(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import clock
 from bench.config import Experiment
-from bench.contract import Optimization, Slot
+from bench.contract import Device, Optimization, Slot
 from bench.errors import InputError
 from bench.isolation.process import Processes
 from bench.measure import artifacts, quality
@@ -44,10 +44,33 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
     return {"id": artifact.folder.name, "size_bytes": artifact.size_bytes, **times_s}
 
 
-def prepare(experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]) -> Prepared:
-    """Find or build the artifact of one optimization. A model that the user gave and that is bad is an InputError; a
-    build that fails is recorded, and the run goes on without that optimization."""
-    return _Preparation(experiment, name, batch_size, environment).run()
+def builder_slot(device: Device, slots: Sequence[Slot] = ()) -> Slot:
+    """Where artifacts are built: on all cores, and on a GPU in the first of the slots that they are built for."""
+    threads = len(device.cpus)
+    if device.executes_on == "cpu":
+        return Slot(index=0, threads=threads)
+    return dataclasses.replace(slots[0], threads=threads, cpus=())
+
+
+def prepare(experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str], slot: Slot) -> Prepared:
+    """Find or build the artifact of one optimization in `slot`. A model that the user gave and that is bad is an
+    InputError; a build that fails is recorded, and the run goes on without that optimization."""
+    return _Preparation(experiment, name, batch_size, environment, slot).run()
+
+
+def unprepared(experiment: Experiment, name: str, batch_size: int, failure: str) -> Prepared:
+    """What could not even be tried."""
+    return Prepared(_task(experiment, name, batch_size), failure=failure)
+
+
+def _task(experiment: Experiment, name: str, batch_size: int) -> Task:
+    return Task(
+        workload=experiment.config["workload"],
+        optimization=experiment.config["optimizations"][name],
+        prepared_folder=None,
+        runtime_folder="",
+        batch_size=batch_size,
+    )
 
 
 def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared:
@@ -62,20 +85,17 @@ def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared
 
 
 class _Preparation:
-    def __init__(self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str], slot: Slot
+    ) -> None:
         self._experiment = experiment
         self._name = name
         self._batch_size = batch_size
         self._environment = environment
+        self._slot = slot
         self._optimization: Optimization = experiment.optimizations[name]
         self._cache = experiment.cache_dir
-        self._task = Task(
-            workload=experiment.config["workload"],
-            optimization=experiment.config["optimizations"][name],
-            prepared_folder=None,
-            runtime_folder="",
-            batch_size=batch_size,
-        )
+        self._task = _task(experiment, name, batch_size)
 
     def run(self) -> Prepared:
         try:
@@ -105,6 +125,7 @@ class _Preparation:
         content = {
             "optimization": self._experiment.config["optimizations"][self._name],
             "batch_size": self._batch_size if optimization.runtime.batch_specific else None,
+            "slot": self._slot_size() if optimization.runtime.slot_specific else None,
             "model": model.folder.name if model else None,
         }
         name = f"runtime-{self._key(content, *optimization.passes, optimization.runtime)}"
@@ -114,6 +135,18 @@ class _Preparation:
             runtime_folder=str(self._cache / f"{name}.tmp" / artifacts.RUNTIME),
         )
         return self._find_or_build(name, task, "build")
+
+    def _slot_size(self) -> dict[str, Any] | None:
+        """What an artifact that fits one size of slot depends on; None on a CPU."""
+        gpu = self._experiment.device.gpu
+        if gpu is None or self._slot.executes_on == "cpu":
+            return None
+        return {
+            "sm_count": self._slot.sm_count,
+            "sm_share": self._slot.sm_share,
+            "compute_capability": gpu.compute_capability,
+            "driver": gpu.driver_version,
+        }
 
     def _key(self, content: Mapping[str, Any], *plugins: Any) -> str:
         workload = self._experiment.workload
@@ -135,7 +168,7 @@ class _Preparation:
             return artifacts.finish(self._cache, name, times_s)
 
     def _in_builder(self, task: Task, do: str, folder: Path) -> dict[str, float]:
-        slot = Slot(index=0, threads=len(self._experiment.device.cpus))
+        slot = self._slot
         # A plain process: limits are for tenants, and training needs more than inference.
         process = Processes().start(["bench.measure.builder"], slot, self._environment)
         link = Link(process, f"the builder of {self._name}")

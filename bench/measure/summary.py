@@ -1,4 +1,4 @@
-"""From stamps and ticks to the numbers of one trial. Pure."""
+"""From samples and ticks to the numbers of one trial. Pure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.measure.loop import GPU_COLUMNS
 from bench.records import Latency
 
-Stamps = npt.NDArray[np.int64]
-"""(requests, 2): when each began and ended, in order, ns."""
+Samples = npt.NDArray[np.int64]
+"""(requests, columns), in order, ns: what `loop.py` recorded, with two columns on a CPU and four on a GPU."""
+START, END, GPU, QUEUEING = range(GPU_COLUMNS)
+"""The columns."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The time in which all tenants were measuring, and what each did in it."""
+    """The time in which all tenants were measuring, and what each did in it.
+
+    queueing_ns: on a GPU, how long the host took to queue each request; () on a CPU."""
 
     start_ns: int
     end_ns: int
     latencies_ns: tuple[npt.NDArray[np.int64], ...]
     spans_ns: tuple[int, ...]
     """Per tenant: from the begin of its first counted request to the end of its last."""
+    queueing_ns: tuple[npt.NDArray[np.int64], ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -35,18 +41,39 @@ class Window:
         return tuple(len(latencies) for latencies in self.latencies_ns)
 
 
-def common_window(tenants: Sequence[Stamps], from_ns: int) -> Window:
-    """From `from_ns` (or the latest start after it) to the earliest end. Stamps are as `loop.record` wrote them."""
-    starts = [int(inside[0]) for stamps in tenants if len(inside := stamps[stamps[:, 0] >= from_ns, 0])]
+def common_window(tenants: Sequence[Samples], from_ns: int) -> Window:
+    """From `from_ns` (or the latest start after it) to the earliest end."""
+    starts = [int(inside[0]) for samples in tenants if len(inside := samples[samples[:, START] >= from_ns, START])]
     start_ns = max(starts, default=from_ns)
-    end_ns = max(start_ns, min(int(stamps[-1, 1]) for stamps in tenants))
-    counted = [stamps[(stamps[:, 0] >= start_ns) & (stamps[:, 1] <= end_ns)] for stamps in tenants]
+    end_ns = max(start_ns, min(int(samples[-1, END]) for samples in tenants))
+    counted = [samples[(samples[:, START] >= start_ns) & (samples[:, END] <= end_ns)] for samples in tenants]
     return Window(
         start_ns,
         end_ns,
-        latencies_ns=tuple(stamps[:, 1] - stamps[:, 0] for stamps in counted),
-        spans_ns=tuple(int(stamps[-1, 1] - stamps[0, 0]) if len(stamps) else 0 for stamps in counted),
+        latencies_ns=tuple(_latencies_ns(samples) for samples in counted),
+        spans_ns=tuple(int(samples[-1, END] - samples[0, START]) if len(samples) else 0 for samples in counted),
+        queueing_ns=tuple(samples[:, QUEUEING] for samples in counted if _on_a_gpu(samples)),
     )
+
+
+def _on_a_gpu(samples: Samples) -> bool:
+    return bool(samples.shape[1] == GPU_COLUMNS)
+
+
+def _latencies_ns(samples: Samples) -> npt.NDArray[np.int64]:
+    """On a GPU what it took by its own clock, else by the host's."""
+    return samples[:, GPU] if _on_a_gpu(samples) else samples[:, END] - samples[:, START]
+
+
+def queueing_share(window: Window) -> float:
+    """Of the requests' time, how much the host needed to queue them; the tenant that needed most. Towards 1 the GPU
+    waits for the host: the model is bound by it. NaN on a CPU, or without requests."""
+    shares = [
+        float(queueing.sum() / latencies.sum())
+        for queueing, latencies in zip(window.queueing_ns, window.latencies_ns, strict=False)
+        if latencies.sum()
+    ]
+    return max(shares, default=math.nan)
 
 
 def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
@@ -105,13 +132,21 @@ def telemetry_columns(report: Mapping[str, Any]) -> dict[str, Any]:
     return {name: [row[index] for row in rows] for index, name in enumerate(names)}
 
 
-def samples_columns(tenants: Sequence[Stamps], window: Window) -> dict[str, npt.NDArray[Any]]:
-    """Stamps of all tenants as columns: tenant, end of the request, its latency, whether it counts.
+def samples_columns(tenants: Sequence[Samples], window: Window) -> dict[str, npt.NDArray[Any]]:
+    """Samples of all tenants as columns: tenant, end of the request, its latency, whether it counts; on a GPU also what
+    the host saw of it (`wall_ns`) and how long it took to queue it (`queueing_ns`).
 
     A request counts when it began and ended inside `window`, the time in which all tenants were measuring.
     """
-    tenant = [np.full(len(stamps), index, dtype=np.int16) for index, stamps in enumerate(tenants)]
-    ends = np.concatenate([stamps[:, 1] for stamps in tenants])
-    latencies = np.concatenate([stamps[:, 1] - stamps[:, 0] for stamps in tenants])
-    counted = (ends - latencies >= window.start_ns) & (ends <= window.end_ns)
-    return {"tenant": np.concatenate(tenant), "end_ns": ends, "latency_ns": latencies, "counted": counted}
+    samples = np.concatenate(list(tenants))
+    inside = (samples[:, START] >= window.start_ns) & (samples[:, END] <= window.end_ns)
+    columns: dict[str, npt.NDArray[Any]] = {
+        "tenant": np.repeat(np.arange(len(tenants), dtype=np.int16), [len(each) for each in tenants]),
+        "end_ns": samples[:, END],
+        "latency_ns": _latencies_ns(samples),
+        "counted": inside,
+    }
+    if _on_a_gpu(samples):
+        columns["wall_ns"] = samples[:, END] - samples[:, START]
+        columns["queueing_ns"] = samples[:, QUEUEING]
+    return columns

@@ -15,22 +15,17 @@ import gc
 import resource
 import sys
 import traceback
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench import clock, wire
-from bench.contract import Loaded, Slot
+from bench.contract import Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
 from bench.measure import loop, steady
+from bench.measure.issue import Issue, issue
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
-
-INPUTS = 4
-"""Different requests that take turns, so that no cache or branch predictor learns a single one."""
-
-Calls = Sequence[Callable[[], Any]]
 
 
 def main() -> None:
@@ -59,10 +54,11 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
             _measure(channel, request, opened, loaded)
 
 
-def _bind(opened: OpenTask, loaded: Loaded, batch_size: int, seed: int) -> Calls:
-    calls = [loaded.bind(opened.workload.inputs(batch_size, seed=seed + index)) for index in range(INPUTS)]
-    calls[0]()  # what a runtime does at its first call (compile for seconds) is loading: it must not use up the warm-up
-    return calls
+def _issue(request: dict[str, Any], opened: OpenTask, loaded: Loaded, batch_size: int) -> Issue:
+    seed = request["seed"]
+    return issue(
+        loaded, Requests(**request["requests"]), lambda index: opened.workload.inputs(batch_size, seed + index)
+    )
 
 
 def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
@@ -70,25 +66,25 @@ def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, lo
     protocol = request["protocol"]
     while (candidate := channel.receive()) is not None:
         batch_size = candidate["batch_size"]
-        calls = _bind(opened, loaded, batch_size, request["seed"])
-        warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+        issued = _issue(request, opened, loaded, batch_size)
+        warm = steady.warm_up(issued.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
         window_ns = int(max(protocol["window_s"] * clock.NS_PER_S, 3 * warm.request_ns))
-        stamps = loop.stamps_for(window_ns, warm.request_ns)
-        count = loop.record(calls, stamps, clock.now_ns() + window_ns)
-        elapsed_s = clock.seconds(stamps[2 * count - 1] - stamps[0])
+        samples = loop.samples_for(window_ns, warm.request_ns, issued.columns)
+        count = issued.record(samples, clock.now_ns() + window_ns)
+        elapsed_s = clock.seconds(samples[issued.columns * (count - 1) + 1] - samples[0])
         channel.send("searched", throughput_per_s=batch_size * count / elapsed_s)
 
 
 def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
     protocol = request["protocol"]
-    calls = _bind(opened, loaded, opened.task.batch_size, request["seed"])
-    warm = steady.warm_up(calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+    issued = _issue(request, opened, loaded, opened.task.batch_size)
+    warm = steady.warm_up(issued.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
     channel.send("ready", warmup=vars(warm), t_ns=clock.now_ns())
     arm = channel.receive()
     if arm is None:
         return
     # What takes long comes before the barrier, or it would eat into the window.
-    stamps = loop.stamps_for(arm["duration_ns"], warm.request_ns)
+    samples = loop.samples_for(arm["duration_ns"], warm.request_ns, issued.columns)
     gc.collect()
     gc.disable()  # a collection inside the window would be a pause that the model did not cause
     channel.send("armed")
@@ -97,13 +93,15 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
         return
     clock.sleep_until(go["start_ns"])
     before, delays_ns = _usage(), _run_delays_ns()
-    count = loop.record(calls, stamps, go["end_ns"])
+    count = issued.record(samples, go["end_ns"])
     after, later_delays_ns = _usage(), _run_delays_ns()
     gc.enable()
     usage = {name: after[name] - before[name] for name in before}
     channel.send(
         "measured",
-        stamps=wire.pack_stamps(stamps, 2 * count),
+        samples=wire.pack_integers(samples, issued.columns * count),
+        columns=issued.columns,
+        issued=issued.detail(),
         usage=usage,
         run_delay_s=_longest_delay_s(delays_ns, later_delays_ns),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

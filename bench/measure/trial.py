@@ -145,6 +145,7 @@ def _request(
             task=prepared.task.to_json(),
             slot=dataclasses.asdict(slot),
             protocol=dataclasses.asdict(experiment.protocol),
+            requests=dataclasses.asdict(experiment.scenario.requests()),
             seed=seed + 1000 * slot.index,
         )
 

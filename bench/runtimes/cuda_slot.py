@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bench.contract import Device, Event, Slot, Stream
 from bench.runtimes.green_context import green_context, sm_resource
@@ -30,8 +30,12 @@ Fp32Precision = Literal["ieee", "tf32"]
 class Place:
     """The CPU: everything stays where it is, and a call is finished when it returns."""
 
-    kind = "cpu"
-    stream: Stream | None = None
+    kind: ClassVar[str] = "cpu"
+
+    @property
+    def stream(self) -> Stream | None:
+        """Where work is queued; None: nowhere."""
+        return None
 
     def put(self, value: Any) -> Any:
         """A model or a tensor, moved here."""
@@ -77,10 +81,14 @@ class CudaStream(Stream):
 class CudaPlace(Place):
     """A GPU or a MIG device. `green`: a green context is current."""
 
-    kind = "cuda"
+    kind: ClassVar[str] = "cuda"
 
-    stream: CudaStream
+    queue: CudaStream
     green: bool
+
+    @property
+    def stream(self) -> CudaStream:
+        return self.queue
 
     def put(self, value: Any) -> Any:
         return value.to(CUDA_DEVICE)

@@ -29,13 +29,13 @@ def test_stamps_come_back_as_they_were(values: list[int], spare: int) -> None:
     stamps = array("q", [*values, *[0] * spare])
     if not stamps:
         return
-    assert wire.unpack_stamps(wire.pack_stamps(stamps, len(values))).tolist() == values
+    assert wire.unpack_integers(wire.pack_integers(stamps, len(values))).tolist() == values
 
 
 @pytest.mark.parametrize("text", ["not base64!", "AAAA", None, 7])
 def test_stamps_that_are_none_are_refused(text: object) -> None:
     with pytest.raises((ValueError, TypeError)):
-        wire.unpack_stamps(text)  # type: ignore[arg-type]
+        wire.unpack_integers(text)  # type: ignore[arg-type]
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | INT64 | st.none(), max_size=5))
@@ -194,14 +194,14 @@ def test_a_line_without_end_is_cut_off(start: Start, monkeypatch: pytest.MonkeyP
 def test_a_large_answer_arrives_whole(start: Start) -> None:
     count = 500_000
     code = (
-        "from array import array; from bench.wire import pack_stamps\n"
+        "from array import array; from bench.wire import pack_integers\n"
         f"s = array('q', range({count}))\n"
         "out = os.fdopen(1, 'wb')\n"
-        "out.write(json.dumps({'event': 'ready', 'stamps': pack_stamps(s, len(s))}).encode() + b'\\n')\n"
+        "out.write(json.dumps({'event': 'ready', 'stamps': pack_integers(s, len(s))}).encode() + b'\\n')\n"
         "out.flush(); time.sleep(60)"
     )
     (answer,) = await_events([start(code)], "ready", soon())
-    assert np.array_equal(wire.unpack_stamps(answer["stamps"]), np.arange(count))
+    assert np.array_equal(wire.unpack_integers(answer["stamps"]), np.arange(count))
 
 
 def test_a_flood_on_stderr_blocks_nobody_and_only_its_end_is_kept(start: Start) -> None:

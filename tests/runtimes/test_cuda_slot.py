@@ -6,6 +6,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +22,13 @@ from torch.cuda.green_contexts import GreenContext
 
 from bench.contract import Device, Recipe, Slot
 from bench.devices import host
-from bench.runtimes import cuda_slot
-from bench.runtimes.cuda_slot import CudaPlace, Place, SmResource, green_sms, on_slot
+from bench.runtimes import cuda_slot, green_context
+from bench.runtimes.cuda_slot import CudaPlace, CudaStream, Place, needs_cuda, on_slot
+from bench.runtimes.green_context import SmResource, green_sms
 from bench.runtimes.onnxruntime import OnnxRuntime
 from bench.runtimes.python_call import PythonCall
-from bench.runtimes.torch_compile import TorchCompile
 from bench.runtimes.torch_eager import TorchEager
-from bench.runtimes.torchscript import TorchScript
+from bench.runtimes.torch_model import between_copies
 from workloads.glyphs import Glyphs
 
 ON_CUDA = Slot(index=0, threads=1, executes_on="cuda", gpu="GPU-1")
@@ -92,8 +94,17 @@ def test_a_share_that_is_some_multiprocessors_of_all_is_exactly_those(
 
 def test_green_contexts_are_made_as_torch_wants_it() -> None:
     inspect.signature(GreenContext.create).bind(num_sms=16, device_id=0)
-    for name in ("set_context", "pop_context"):
+    for name in ("set_context", "pop_context", "Stream"):
         inspect.signature(getattr(GreenContext, name)).bind(None)
+
+
+def test_streams_and_events_are_torchs() -> None:
+    inspect.signature(torch.cuda.Event.__new__).bind(torch.cuda.Event, enable_timing=True)
+    for name in ("record", "synchronize"):
+        inspect.signature(getattr(torch.cuda.Event, name)).bind(None)
+    inspect.signature(torch.cuda.Event.elapsed_time).bind(None, None)
+    inspect.signature(torch.cuda.Stream.synchronize).bind(None)
+    inspect.signature(torch.cuda.stream).bind(None)
 
 
 def test_the_names_of_the_cuda_driver_are_those_of_cuda_bindings() -> None:
@@ -109,7 +120,7 @@ def test_the_names_of_the_cuda_driver_are_those_of_cuda_bindings() -> None:
 def test_without_cuda_bindings_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
     with pytest.raises(RuntimeError, match="needs cuda-bindings, which is not installed"):
-        cuda_slot.sm_resource()
+        green_context.sm_resource()
 
 
 @pytest.fixture
@@ -124,7 +135,7 @@ def precisions_restored() -> Iterator[None]:
 def test_fp32_means_fp32_whatever_was_set_before() -> None:
     torch.backends.cuda.matmul.fp32_precision = "tf32"
     torch.backends.cudnn.conv.fp32_precision = "tf32"
-    cuda_slot.ieee_fp32()
+    cuda_slot.set_fp32("ieee")
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
@@ -134,11 +145,11 @@ def test_fp32_means_fp32_whatever_was_set_before() -> None:
 
 
 def test_on_the_cpu_nothing_is_moved_and_nothing_waited_for() -> None:
-    model, call = object(), lambda: 1
+    model = object()
     with on_slot(Slot(index=0, threads=1)) as place:
         assert type(place) is Place
         assert place.put(model) is model
-        assert place.finished(call) is call
+        assert place.stream is None
         assert place.detail() == {"device": "cpu"}
 
 
@@ -161,6 +172,20 @@ class Pretended:
     def synchronize(self) -> None:
         self.done.append("wait")
 
+    def new_stream(self) -> Pretended:
+        """A stream of the current context. It is this object: all its waits are noted."""
+        self.done.append("stream" if self.current is self.whole else "green stream")
+        return self
+
+    Stream = new_stream
+
+    @contextmanager
+    def use(self, stream: Pretended) -> Iterator[None]:
+        assert stream is self
+        self.done.append("enter")
+        yield
+        self.done.append("leave")
+
     def create(self, *, num_sms: int, device_id: int) -> Pretended:
         assert device_id == 0
         self.done.append(f"create {num_sms}")
@@ -179,9 +204,12 @@ class Pretended:
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch, precisions_restored: None) -> Pretended:
     made = Pretended(H200)
-    properties = SimpleNamespace(name="NVIDIA H200", uuid="1234", multi_processor_count=132)
+    properties = SimpleNamespace(name="NVIDIA H200", uuid="1234", multi_processor_count=132, L2_cache_size=1000)
     monkeypatch.setattr(cuda_slot, "CUDA_DEVICE", "cpu")
     monkeypatch.setattr(cuda_slot, "sm_resource", lambda: made.current)
+    monkeypatch.setattr(green_context, "sm_resource", lambda: made.current)
+    monkeypatch.setattr(torch.cuda, "Stream", made.new_stream)
+    monkeypatch.setattr(torch.cuda, "stream", made.use)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "synchronize", made.synchronize)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
@@ -189,26 +217,40 @@ def pretended(monkeypatch: pytest.MonkeyPatch, precisions_restored: None) -> Pre
     return made
 
 
-def test_each_call_ends_with_a_wait_and_the_proof_names_the_device(pretended: Pretended) -> None:
+def test_calls_only_queue_and_the_proof_names_the_device(pretended: Pretended) -> None:
     workload = Glyphs()
     inputs = workload.inputs(2, seed=0)
     with TorchEager().load(Recipe(workload), Path("unused"), ON_CUDA) as loaded:
-        call = loaded.bind(inputs)
-        pretended.done.clear()
-        result = call()
-        assert pretended.done == ["wait"]
-        call()
-        assert pretended.done == ["wait", "wait"]
+        assert pretended.done == ["wait", "stream", "enter"], "the model is on a stream of its own"
+        result = loaded.bind(inputs)()
+        assert pretended.done == ["wait", "stream", "enter"]
+        assert loaded.stream is not None
+        loaded.stream.wait()
+        assert pretended.done[-1] == "wait"
         assert np.isfinite(loaded.outputs(result)).all()
         detail = loaded.prove(inputs).detail
     assert (detail["device"], detail["sm_count"], detail["green_context"]) == ("NVIDIA H200", 132, False)
     assert detail["fp32_precision"] == {"matmul": "ieee", "conv": "ieee"}
+    assert pretended.done[-1] == "leave"
 
 
-def test_the_result_is_there_before_the_wait(pretended: Pretended) -> None:
-    call = CudaPlace(green=False).finished(lambda: pretended.done.append("call") or "result")
-    assert call() == "result"
-    assert pretended.done == ["call", "wait"]
+@pytest.mark.usefixtures("pretended")
+def test_emptying_the_cache_writes_over_more_than_it_holds() -> None:
+    stream = CudaStream(None, l2_bytes=1000)
+    stream._scratch.fill_(7)
+    stream.flush_l2()
+    assert len(stream._scratch) == 2000 and not stream._scratch.any()
+
+
+def test_transfers_bring_new_inputs_and_take_the_result_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *size, pin_memory, **kind: empty(*size, **kind))
+    source, target = {"x": torch.ones(3)}, {"x": torch.zeros(3)}
+    call = between_copies(source, target, lambda: target["x"] * 2)
+    first = call()
+    assert first.tolist() == [2, 2, 2]
+    source["x"].fill_(5)
+    assert call() is first and first.tolist() == [10, 10, 10]
 
 
 def test_models_and_tensors_go_to_the_device() -> None:
@@ -216,14 +258,14 @@ def test_models_and_tensors_go_to_the_device() -> None:
         def to(self, device: str) -> str:
             return f"on {device}"
 
-    assert CudaPlace(green=False).put(Movable()) == "on cuda:0"
+    assert CudaPlace(CudaStream(None, 0), green=False).put(Movable()) == "on cuda:0"
 
 
 @pytest.mark.parametrize(("share", "count"), [(1 / 7, 16), (1 / 3, 40)])
 def test_a_share_is_a_green_context_that_is_left_again(pretended: Pretended, share: float, count: int) -> None:
     slot = Slot(index=0, threads=1, executes_on="cuda", sm_share=share)
     with on_slot(slot) as place:
-        assert pretended.done == ["wait", f"create {count}", "set"]
+        assert pretended.done == ["wait", f"create {count}", "set", "green stream", "enter"]
         detail = place.detail()
     assert pretended.done[-1] == "pop"
     assert (detail["sm_count"], detail["sm_total"], detail["green_context"]) == (count, 132, True)
@@ -262,12 +304,22 @@ def test_a_torch_without_cuda_is_a_reason(monkeypatch: pytest.MonkeyPatch, versi
     assert TorchEager().infeasible(Glyphs(), gpu()) == reason
 
 
-@pytest.mark.parametrize("runtime", [TorchCompile(), TorchScript(), OnnxRuntime(), PythonCall()], ids=lambda r: type(r))
+@pytest.mark.parametrize("runtime", [OnnxRuntime(), PythonCall()], ids=lambda r: type(r))
 def test_runtimes_that_execute_on_the_cpu_say_so(runtime: Any) -> None:
     assert "CPU" in (runtime.infeasible(Glyphs(), gpu()) or "")
 
 
 @pytest.mark.parametrize("device", [gpu(rehearsal=True), host.cpu_device()], ids=["rehearsal", "cpu"])
 def test_tenants_of_a_rehearsed_gpu_execute_on_the_cpu(device: Device) -> None:
-    for runtime in (TorchEager(), TorchCompile(), TorchScript(), OnnxRuntime(), PythonCall()):
+    for runtime in (TorchEager(), OnnxRuntime(), PythonCall()):
         assert runtime.infeasible(Glyphs(), device) is None
+
+
+def test_what_needs_cuda_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "2.13.0")
+    assert needs_cuda(host.cpu_device(), what="fp8") == "fp8 needs an NVIDIA GPU, and this device is a CPU"
+    assert needs_cuda(gpu(rehearsal=True), what="fp8") == "fp8 executes on a GPU, and this one is only rehearsed"
+    assert needs_cuda(gpu(), (8, 9)) is None, "what is not told is tried"
+    old = replace(gpu(), gpu=SimpleNamespace(compute_capability=(7, 5)))  # type: ignore[arg-type]
+    assert needs_cuda(old, (8, 9), "fp8") == "fp8 needs compute capability 8.9, and a GPU has 7.5"
+    assert needs_cuda(old, (7, 5), "fp8") is None
