@@ -1,0 +1,162 @@
+"""Where artifacts are built, and what they are found by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from bench.config import Experiment, load_experiments
+from bench.contract import Device, Optimization, Partition, Slot, plugin
+from bench.errors import InfeasibleHere
+from bench.measure import conductor, prepare
+from bench.measure.prepare import Prepared, builder_slot
+from bench.runtimes.torch_eager import TorchEager
+
+SLOT = Slot(index=0, threads=2, executes_on="cuda", gpu="GPU-1", sm_count=132)
+
+
+@plugin
+class Engine(TorchEager):
+    """Stands for a runtime whose artifacts fit one size of slot."""
+
+    slot_specific: ClassVar[bool] = True
+
+
+def device(driver: str = "590.1", **changed: Any) -> Device:
+    gpu: Any = SimpleNamespace(driver_version=driver, compute_capability=(9, 0))
+    made = Device(kind="cuda", name="a GPU", cpus=(0, 1, 2), memory_bytes=2**30, gpu=gpu, host="a CPU")
+    return replace(made, **changed)
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    """fp32, and an engine, on a GPU."""
+    found = load_experiments(["optimizations=[fp32]", "telemetry=[]"])[0]
+    fp32 = found.optimizations["fp32"]
+    config = {**found.config, "optimizations": {"fp32": {}, "engine": {}}}
+    made = Optimization(runtime=Engine(), expects="fp32")
+    return replace(found, device=device(), optimizations={"fp32": fp32, "engine": made}, config=config)
+
+
+def key(experiment: Experiment, name: str, monkeypatch: pytest.MonkeyPatch, slot: Slot = SLOT) -> str:
+    """What the artifact is found by."""
+    found: list[str] = []
+
+    def stop(self: Any, artifact: str, task: Any, do: str) -> Any:
+        found.append(artifact)
+        raise prepare.ChildFailed("not built in this test")
+
+    monkeypatch.setattr(prepare._Preparation, "_find_or_build", stop)
+    assert "not built" in (prepare.prepare(experiment, name, 1, {}, slot).failure or "")
+    return found[0]
+
+
+def test_an_engine_is_built_anew_for_another_size_of_slot_or_another_driver(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [
+        key(experiment, "engine", monkeypatch),
+        key(experiment, "engine", monkeypatch, replace(SLOT, sm_count=16)),
+        key(experiment, "engine", monkeypatch, replace(SLOT, sm_share=0.5)),
+        key(replace(experiment, device=device(driver="610.1")), "engine", monkeypatch),
+        key(replace(experiment, device=device(name="another GPU")), "engine", monkeypatch),
+    ]
+    assert len(set(keys)) == len(keys)
+    other_slot_of_the_same_size = replace(SLOT, index=3, gpu="MIG-2", gpu_instance=7, env={"X": "1"})
+    assert key(experiment, "engine", monkeypatch, other_slot_of_the_same_size) == keys[0]
+
+
+def test_what_fits_any_slot_is_built_once(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (SLOT, replace(SLOT, sm_count=16), replace(SLOT, sm_share=0.5))
+    assert len({key(experiment, "fp32", monkeypatch, slot) for slot in sizes}) == 1
+    assert key(replace(experiment, device=device(name="another GPU")), "fp32", monkeypatch) != key(
+        experiment, "fp32", monkeypatch
+    )
+
+
+def test_a_changed_library_builds_anew(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(experiment, "engine", monkeypatch)
+    monkeypatch.setattr(prepare.artifacts, "library_versions", lambda: {"tensorrt": "11.4.1"})
+    assert key(experiment, "engine", monkeypatch) != before
+
+
+def test_a_builder_has_all_cores_and_the_gpu_of_its_slot() -> None:
+    pinned = replace(SLOT, threads=1, cpus=(1,), env={"CUDA_VISIBLE_DEVICES": "GPU-1"})
+    slot = builder_slot(device(), (pinned, replace(pinned, index=1, gpu="GPU-2")))
+    assert (slot.threads, slot.cpus, slot.gpu, slot.executes_on) == (3, (), "GPU-1", "cuda")
+    assert slot.env == pinned.env
+    rehearsed = builder_slot(device(rehearsal=True), (pinned,))
+    assert (rehearsed.threads, rehearsed.gpu, rehearsed.executes_on) == (3, None, "cpu")
+
+
+# --- every cell, in a slot of its own ------------------------------------------------------------------------------
+
+
+class Divided(Partition):
+    """Notes when it is applied and given back; `fails`: it cannot be."""
+
+    def __init__(self, name: str, log: list[str], fails: bool = False) -> None:
+        self.name, self.log, self.fails = name, log, fails
+
+    def slots(self, device: Device) -> tuple[Slot, ...]:
+        return (replace(SLOT, gpu=self.name),)
+
+    @contextmanager
+    def applied(self, device: Device) -> Iterator[tuple[Slot, ...]]:
+        if self.fails:
+            raise InfeasibleHere("it is in use", where=self.name, hint="wait")
+        self.log.append(f"{self.name} applied")
+        yield self.slots(device)
+        self.log.append(f"{self.name} given back")
+
+
+def prepared_cells(
+    experiment: Experiment, log: list[str], monkeypatch: pytest.MonkeyPatch, fails: bool = False
+) -> dict[tuple[str, str], Prepared]:
+    partitions = {"full": Divided("full", log), "thirds": Divided("thirds", log, fails)}
+    quiet: Any = SimpleNamespace(preparing=lambda *_: None, built=lambda *_: None, not_built=lambda *_: None)
+    plan: Any = SimpleNamespace(baseline="fp32")
+    made = conductor.Conductor(replace(experiment, partitions=partitions), plan, None, quiet)  # type: ignore[arg-type]
+
+    def build(experiment: Experiment, name: str, batch_size: int, environment: Any, slot: Slot) -> Prepared:
+        log.append(f"{name} in {slot.gpu}")
+        return prepare.unprepared(experiment, name, batch_size, f"of {slot.gpu}")
+
+    monkeypatch.setattr(conductor, "prepare", build)
+    cells = [(partition, name) for partition in partitions for name in ("engine", "fp32")]
+    left = {cell for cell in cells if cell != ("thirds", "fp32")}  # measured already, when the run was interrupted
+    return made._prepare(dict.fromkeys(cells, 1), left)
+
+
+def test_on_a_gpu_each_partition_builds_in_its_own_slot_the_baseline_first(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    cells = prepared_cells(experiment, log, monkeypatch)
+    assert log == [
+        *("full applied", "fp32 in full", "engine in full", "full given back"),
+        *("thirds applied", "fp32 in thirds", "engine in thirds", "thirds given back"),
+    ]
+    assert cells["thirds", "engine"].failure == "of thirds"
+
+
+def test_on_a_cpu_and_for_a_rehearsal_all_partitions_load_the_same(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    cells = prepared_cells(replace(experiment, device=device(rehearsal=True)), log, monkeypatch)
+    assert log == ["fp32 in None", "engine in None"]
+    assert cells["thirds", "engine"] == cells["full", "engine"]
+
+
+def test_a_partition_that_cannot_be_applied_spoils_only_its_own_cells(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = prepared_cells(experiment, [], monkeypatch, fails=True)
+    assert "thirds could not be applied: it is in use" in (cells["thirds", "engine"].failure or "")
+    assert cells["full", "engine"].failure == "of full"
