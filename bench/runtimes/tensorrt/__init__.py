@@ -1,0 +1,1 @@
+"""NVIDIA TensorRT: graphs are compiled into engines by a builder, and tenants execute the engines."""
