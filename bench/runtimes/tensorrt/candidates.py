@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,12 +37,14 @@ class Candidates:
     place: CudaPlace
 
     def build(self, precisions: tuple[Precision, ...]) -> list[Candidate]:
+        started_ns = clock.now_ns()
         source = self._source()
+        export_s = clock.seconds(clock.now_ns() - started_ns)
         made = []
         timings = b""
         for precision in precisions:
             candidate, timings = self._engine(source, precision, timings, timed=len(precisions) > 1)
-            made.append(candidate)
+            made.append(replace(candidate, facts={"export_s": export_s, **candidate.facts}))
         return made
 
     def _source(self) -> Path:

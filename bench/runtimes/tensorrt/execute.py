@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class EngineLoaded(Loaded):
     """Every bound input has an execution context of its own, because a context holds one set of addresses and setting
     them is no part of a request. All of them share one block of memory for activations, `scratch`: on one stream no
-    call begins before the last one has ended. Another bound input so costs its inputs and outputs and no more."""
+    call begins before the last one has ended. So another bound input costs little more than its inputs and outputs.
+    """
 
     engine: trt.ICudaEngine
     place: CudaPlace
@@ -79,16 +80,15 @@ class EngineLoaded(Loaded):
         """A call that queues one request on these tensors and returns the first output, which it writes anew.
 
         TensorRT tells of a failure by False. Not to look would measure requests that were never executed: that is why
-        the call is a function around TensorRT's own."""
+        the call is a function around TensorRT's own. It is called once here: a context prepares itself for its shapes
+        in its first call, and there may be more bound inputs than a warm-up has calls."""
         import tensorrt as trt
         import torch
 
         context = new_context(self.engine, self.scratch, self.log)
         for name, tensor in tensors.items():
             if not context.set_input_shape(name, tuple(tensor.shape)):
-                raise RuntimeError(
-                    f"the engine does not take {name!r} of shape {tuple(tensor.shape)}: built for others"
-                )
+                raise RuntimeError(f"the engine was built for another shape of {name!r} than {tuple(tensor.shape)}")
             context.set_tensor_address(name, tensor.data_ptr())
         written = {}
         for name in self._names(trt.TensorIOMode.OUTPUT):
@@ -99,7 +99,9 @@ class EngineLoaded(Loaded):
             written[name] = torch.empty(shape, dtype=dtype, device=CUDA_DEVICE)
             context.set_tensor_address(name, written[name].data_ptr())
         first = next(iter(written.values()))
-        return partial(queue, context.execute_async_v3, self.place.stream.handle, first, (tensors, written))
+        call = partial(queue, context.execute_async_v3, self.place.stream.handle, first, (tensors, written))
+        call()
+        return call
 
 
 def queue(execute: Callable[[int], bool], handle: int, output: Any, _kept: Any) -> Any:

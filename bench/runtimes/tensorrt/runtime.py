@@ -52,7 +52,7 @@ class TensorRT(Runtime):
             return reason
         needed = (
             *(("onnxscript", "safetensors") if workload.kind == "torch" else ()),
-            *(("modelopt",) if self.precision in ("int8", "fp8", "best") else ()),
+            *(("modelopt",) if self.precision != "fp32" else ()),
         )
         missing = [name for name in needed if not importable(name)]
         return f"making its graph needs {', '.join(missing)}, which is not installed" if missing else None

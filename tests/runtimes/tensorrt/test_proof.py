@@ -93,11 +93,13 @@ def test_conversions_that_serve_a_convolution_are_none() -> None:
 
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["Layers", "LayerType", "TacticName", "Inputs", "DataType", "Format/Datatype", "x"]),
-        inner | st.sampled_from(["gemm", "Half", "CaskConvolution"]),
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Layers", "LayerType", "TacticName", "Inputs", "DataType", "Format/Datatype", "x"]),
+            inner | st.sampled_from(["gemm", "Half", "CaskConvolution"]),
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
