@@ -50,7 +50,7 @@ def common_window(tenants: Sequence[Samples], from_ns: int) -> Window:
     return Window(
         start_ns,
         end_ns,
-        latencies_ns=tuple(_latencies_ns(samples) for samples in counted),
+        latencies_ns=tuple(latencies_ns(samples) for samples in counted),
         spans_ns=tuple(int(samples[-1, END] - samples[0, START]) if len(samples) else 0 for samples in counted),
         queueing_ns=tuple(samples[:, QUEUEING] for samples in counted if _on_a_gpu(samples)),
     )
@@ -60,7 +60,7 @@ def _on_a_gpu(samples: Samples) -> bool:
     return bool(samples.shape[1] == GPU_COLUMNS)
 
 
-def _latencies_ns(samples: Samples) -> npt.NDArray[np.int64]:
+def latencies_ns(samples: Samples) -> npt.NDArray[np.int64]:
     """On a GPU what it took by its own clock, else by the host's."""
     return samples[:, GPU] if _on_a_gpu(samples) else samples[:, END] - samples[:, START]
 
@@ -143,7 +143,7 @@ def samples_columns(tenants: Sequence[Samples], window: Window) -> dict[str, npt
     columns: dict[str, npt.NDArray[Any]] = {
         "tenant": np.repeat(np.arange(len(tenants), dtype=np.int16), [len(each) for each in tenants]),
         "end_ns": samples[:, END],
-        "latency_ns": _latencies_ns(samples),
+        "latency_ns": latencies_ns(samples),
         "counted": inside,
     }
     if _on_a_gpu(samples):

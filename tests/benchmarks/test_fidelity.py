@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from bench import clock
-from bench.contract import Recipe, Slot
+from bench.contract import Recipe, Slot, Watched
 from bench.isolation.process import Processes
 from bench.measure import loop
 from bench.measure.telemetry import Telemetry
@@ -52,7 +52,7 @@ def bare(call: Callable[[], Any], duration_s: float) -> float:
 
 def harness(call: Callable[[], Any], duration_s: float, telemetry: Telemetry) -> float:
     """The median latency that a tenant would report, ns."""
-    with telemetry.trial({"tenant0": os.getpid()}):
+    with telemetry.trial({"tenant0": Watched(os.getpid())}):
         stamps = loop.samples_for(int(duration_s * 1e9), 1_000.0, loop.HOST_COLUMNS)
         count = loop.record([call], stamps, clock.now_ns() + int(duration_s * 1e9))
     recorded = np.frombuffer(stamps, dtype=np.int64, count=2 * count).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""The acceptance run on lab hardware: what is checked, in which order, and what became of it."""
