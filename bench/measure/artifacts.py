@@ -1,6 +1,7 @@
 """The artifact cache: what builders made, kept by content.
 
-    cache/<kind>-<key>/            kind: model (result of costly passes) or runtime (what a runtime loads, evaluated)
+    cache/<kind>-<key>/            kind: model (result of costly passes), work (what such a model computes), runtime
+                                       (what a runtime loads, evaluated) or ceilings (what a slot reaches)
         artifact.json              written last: build time, size and the length of every file
         ...                        the files
 
@@ -34,7 +35,14 @@ PROBE = "probe.npy"
 RUNTIME = "runtime"
 MANIFEST = "artifact.json"
 
-MAKERS = ("contract.py", "optimizations/*.py", "runtimes/**/*.py", "measure/builder.py", "measure/task.py")
+MAKERS = (
+    "contract.py",
+    "optimizations/*.py",
+    "runtimes/**/*.py",
+    "measure/builder.py",
+    "measure/task.py",
+    "measure/work.py",
+)
 """Files of bench that decide what an artifact contains: a change there builds all anew."""
 LIBRARIES = (
     "numpy",

@@ -11,11 +11,13 @@ import numpy as np
 
 from bench import clock, wire
 from bench.contract import BOARD, Protocol
-from bench.measure import gate, gate_gpu, gpu_numbers, steady, summary
+from bench.measure import gate, gate_ceiling, gate_gpu, gpu_numbers, steady, summary
+from bench.measure.ceilings import Ceilings
 from bench.measure.link import ChildFailed
 from bench.measure.loop import GPU_COLUMNS, HOST_COLUMNS
 from bench.measure.summary import END, START, Samples, Window
 from bench.measure.trial import Answers
+from bench.measure.work import Work
 from bench.records import Gate, Latency
 
 
@@ -43,14 +45,21 @@ def assess(
     cores_shared: bool,
     interval_s: float,
     first_clock_hz: float,
+    work: Work,
+    ceilings: Ceilings,
 ) -> Assessed:
     """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `first_clock_hz`: the GPU's in
-    the first valid trial of the same cell, NaN: none.
+    the first valid trial of the same cell, NaN: none; `work` of an item, `ceilings` of the slots.
 
     Raises ChildFailed for samples that cannot be.
     """
     samples = [_samples(index, answer) for index, answer in enumerate(answers.measured)]
     window = summary.common_window(samples, answers.open_ns)
+    throughput_per_s = summary.throughput_per_s(window, batch_size)
+    reached = [
+        gate_ceiling.reached(work, ceilings, slot, answer["proof"], items_per_s, batch_size)
+        for slot, answer, items_per_s in zip(answers.slots, answers.proved, throughput_per_s, strict=True)
+    ]
     report = answers.ticks.report
     shares = _host_shares(report, len(answers.slots), cores)
     evidence = gate.Evidence(
@@ -70,11 +79,12 @@ def assess(
         proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
         probe_distances=[answer["probe_distance"] for answer in answers.proved],
         gpu=gate_gpu.evidence(report, window, first_clock_hz) if any(slot.gpu for slot in answers.slots) else None,
+        reached=reached,
     )
-    throughput_per_s = summary.throughput_per_s(window, batch_size)
     instances = [slot.gpu_instance for slot in answers.slots]
     gpu = gpu_numbers.numbers(report, window, throughput_per_s, instances)
     gpu["queueing_share"] = summary.queueing_share(window)
+    limits = {"flops_per_item": work.flops_per_item, **gate_ceiling.numbers(reached)}
     return Assessed(
         samples=samples,
         window=window,
@@ -83,7 +93,7 @@ def assess(
         tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
         proof={**answers.proved[0]["proof"], "issued": answers.measured[0].get("issued", {})},
-        telemetry=_telemetry(answers, {**shares, **gpu}, interval_s),
+        telemetry=_telemetry(answers, {**shares, **gpu, **limits}, interval_s),
         timing_s=_timing(answers),
     )
 

@@ -18,8 +18,9 @@ import numpy as np
 from bench import clock, wire
 from bench.contract import Arrays, Evaluation, Loaded, Slot
 from bench.errors import BenchError
+from bench.measure import work
 from bench.measure.artifacts import LABELS, OUTPUTS, PROBE
-from bench.measure.task import OpenTask, Task
+from bench.measure.task import PROBE_ITEMS, PROBE_SEED, OpenTask, Task
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
     if request is None:
         return
     try:
-        result = _prepare(request) if request["do"] == "prepare" else _build(request)
+        result = TASKS[request["do"]](request)
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()
@@ -50,6 +51,15 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
     opened = Task(**request["task"]).open()
     store.prepare(opened.recipe, Path(request["folder"]))
     return {"build_s": clock.seconds(clock.now_ns() - started_ns)}
+
+
+def _count(request: dict[str, Any]) -> dict[str, Any]:
+    """Count what the model computes."""
+    started_ns = clock.now_ns()
+    opened = Task(**request["task"]).open()
+    inputs = opened.workload.inputs(opened.workload.fixed_batch or PROBE_ITEMS, PROBE_SEED)
+    work.count(opened.recipe, inputs).write(Path(request["folder"]))
+    return {"count_s": clock.seconds(clock.now_ns() - started_ns)}
 
 
 def _build(request: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +111,8 @@ def _slice(inputs: Arrays, start: int, size: int, pad: bool) -> tuple[Arrays, in
         batch = {name: np.resize(array, (size, *array.shape[1:])) for name, array in batch.items()}
     return batch, filled
 
+
+TASKS = {"prepare": _prepare, "count": _count, "build": _build}
 
 if __name__ == "__main__":
     main()

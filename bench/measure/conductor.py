@@ -5,6 +5,7 @@ It never imports torch, blocks on pipes while tenants measure, and survives anyt
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping, Set
@@ -19,7 +20,7 @@ from bench.contract import Slot
 from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.isolation.process import Processes
-from bench.measure import assess, summary, trial
+from bench.measure import assess, ceilings, summary, trial
 from bench.measure.gpu_numbers import CLOCK
 from bench.measure.link import ChildFailed
 from bench.measure.prepare import Prepared, builder_slot, prepare, unprepared, with_quality
@@ -55,6 +56,8 @@ class Conductor:
         self._environment = _environment(experiment)
         self._clocks_hz: dict[Cell, float] = {}
         """Of the GPU in the first valid trial of each cell."""
+        self._ceilings: dict[str, ceilings.Ceilings] = {}
+        """Of the slots of each partition."""
 
     def conduct(self) -> None:
         """Measure what is not yet done. Interrupted at any point, the run can be resumed."""
@@ -173,7 +176,8 @@ class Conductor:
                         built[key] = self._built(name, sizes[partition, name], slot)
                         self._tell(name, built[key])
                     reference = built[key] if name == baseline else prepared[partition, baseline]
-                    prepared[partition, name] = with_quality(built[key], reference, baseline)
+                    judged = with_quality(built[key], reference, baseline)
+                    prepared[partition, name] = self._with_ceilings(judged, partition, slot)
         return prepared
 
     def _names(self, partition: str, wanted: Set[Cell]) -> list[str]:
@@ -195,6 +199,18 @@ class Conductor:
         if isinstance(slot, str):
             return unprepared(self._experiment, name, batch_size, slot)
         return prepare(self._experiment, name, batch_size, self._environment, slot)
+
+    def _with_ceilings(self, item: Prepared, partition: str, slot: Slot | str) -> Prepared:
+        """The same with what the partition's slots reach at most, where it is known what one item costs."""
+        if isinstance(slot, str) or item.failure or item.work.unknown:
+            return item
+        if partition not in self._ceilings:
+            experiment = self._experiment
+            config = experiment.config["partitions"][partition]
+            self._ceilings[partition] = ceilings.find_or_measure(
+                experiment.cache_dir, experiment.device, config, slot, self._environment
+            )
+        return dataclasses.replace(item, ceilings=self._ceilings[partition])
 
     def _tell(self, name: str, outcome: Prepared) -> None:
         artifact = outcome.artifact
@@ -244,6 +260,8 @@ class Conductor:
                 experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
                 telemetry.interval_s,
                 self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
+                prepared.work,
+                prepared.ceilings,
             )
         except ChildFailed as error:
             return TrialRecord(**common, status="failed", reason=error.reason)

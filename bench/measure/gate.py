@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.measure import gate_gpu, probe, steady
+from bench.measure import gate_ceiling, gate_gpu, probe, steady
 from bench.records import Gate
 
 RUN_DELAY_LIMIT = 0.10
@@ -32,7 +32,7 @@ ALTERNATIVES = "|"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the gate looks at. Shares are of the window; NaN is unknown. gpu: None on a CPU."""
+    """What the gate looks at. Shares are of the window; NaN is unknown. gpu: None on a CPU. reached: of each tenant."""
 
     warmups: Sequence[Mapping[str, Any]]
     warmup_limit_s: float
@@ -50,12 +50,14 @@ class Evidence:
     proved_precisions: Sequence[str]
     probe_distances: Sequence[float | None]
     gpu: gate_gpu.GpuEvidence | None = None
+    reached: Sequence[gate_ceiling.Reached] = ()
 
 
 def judge(evidence: Evidence) -> Gate:
     reasons = [reason for check in CHECKS if (reason := check(evidence))]
     if evidence.gpu:
         reasons += gate_gpu.reasons(evidence.gpu)
+    reasons += gate_ceiling.reasons(evidence.reached)
     return Gate(valid=not reasons, reasons=tuple(reasons), checks=_numbers(evidence))
 
 
@@ -136,5 +138,6 @@ def _numbers(e: Evidence) -> dict[str, Any]:
         "window_drift": max((abs(steady.drift(m)[0]) for m in e.window_medians if m), default=math.nan),
         "probe_distance": max((d for d in e.probe_distances if d is not None), default=math.nan),
         **(gate_gpu.numbers(e.gpu) if e.gpu else {}),
+        **gate_ceiling.checks(e.reached),
     }
     return {name: round(value, 6) for name, value in numbers.items() if math.isfinite(value)}

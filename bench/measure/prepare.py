@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from bench.config import Experiment
 from bench.contract import Device, Optimization, Slot
 from bench.errors import InputError
 from bench.isolation.process import Processes
-from bench.measure import artifacts, quality
+from bench.measure import artifacts, quality, work
 from bench.measure.artifacts import Artifact
+from bench.measure.ceilings import Ceilings
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.task import Task
+from bench.measure.work import Work
 from bench.records import Quality
 
 
@@ -28,6 +30,9 @@ class Prepared:
     artifact: Artifact | None = None
     model: Artifact | None = None
     """The stored result of costly passes, where there are any."""
+    work: Work = field(default_factory=Work)
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    """Of the slots in which it will be measured."""
     quality: Quality | None = None
     failure: str | None = None
 
@@ -36,7 +41,11 @@ class Prepared:
         if self.artifact is None:
             return {}
         summary = _summary(self.artifact)
-        return {**summary, "model": _summary(self.model)} if self.model else summary
+        if self.model:
+            summary["model"] = _summary(self.model)
+        if unknown := self.work.unknown or self.ceilings.unknown:
+            summary["no_ceiling"] = unknown
+        return summary
 
 
 def _summary(artifact: Artifact) -> dict[str, Any]:
@@ -101,6 +110,7 @@ class _Preparation:
         try:
             model = self._model()
             artifact = self._runtime(model)
+            counted = self._work(model)
         except ChildFailed as error:
             return Prepared(self._task, failure=f"could not be built: {error.reason}")
         task = dataclasses.replace(
@@ -108,7 +118,7 @@ class _Preparation:
             prepared_folder=str(model.folder) if model else None,
             runtime_folder=str(artifact.folder / artifacts.RUNTIME),
         )
-        return Prepared(task, artifact, model)
+        return Prepared(task, artifact, model, counted)
 
     def _model(self) -> Artifact | None:
         """The stored result of the costly passes; several optimizations may share it."""
@@ -118,6 +128,20 @@ class _Preparation:
         nodes = self._experiment.config["optimizations"][self._name]["passes"][: len(passes)]
         key = self._key({"passes": nodes}, *passes)
         return self._find_or_build(f"model-{key}", self._task, "prepare")
+
+    def _work(self, model: Artifact | None) -> Work:
+        """What the model computes, whatever its runtime and the precision: counted once."""
+        experiment = self._experiment
+        if experiment.device.rehearsal:
+            return Work(unknown="a rehearsed GPU has no speed that a trial could be held to")
+        if experiment.workload.kind != "torch":
+            return Work(unknown=f"the work of a model of kind {experiment.workload.kind!r} is not counted")
+        key = self._key({"work_of": model.folder.name if model else None})
+        task = dataclasses.replace(self._task, prepared_folder=str(model.folder) if model else None)
+        try:
+            return work.read(self._find_or_build(f"work-{key}", task, "count").folder)
+        except ChildFailed as error:
+            return Work(unknown=f"its work could not be counted: {error.reason}")
 
     def _runtime(self, model: Artifact | None) -> Artifact:
         """What the runtime loads, with its outputs on the evaluation items."""
