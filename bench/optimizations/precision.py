@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from bench.contract import Pass, Workload, plugin
+from bench.contract import Device, Pass, Workload, plugin
+from bench.runtimes.cuda_slot import needs_cuda
+
+BF16_CAPABILITY = (8, 0)
 
 
 @plugin
@@ -13,6 +16,9 @@ class Cast(Pass):
     weights."""
 
     dtype: Literal["bfloat16", "float16"]
+
+    def infeasible(self, workload: Workload, device: Device) -> str | None:
+        return dtype_infeasible(self.dtype, device)
 
     def apply(self, model: Any, workload: Workload) -> Any:
         import torch
@@ -28,3 +34,11 @@ class ChannelsLast(Pass):
         import torch
 
         return model.to(memory_format=torch.channels_last)
+
+
+def dtype_infeasible(dtype: str | None, device: Device) -> str | None:
+    """(conductor) Why a device does not compute in `dtype`. Torch emulates bf16 on GPUs that lack it; CPUs and GPUs
+    without tensor cores compute in fp16 slowly, but truly."""
+    if dtype == "bfloat16" and device.executes_on == "cuda":
+        return needs_cuda(device, BF16_CAPABILITY, "bf16 on tensor cores")
+    return None

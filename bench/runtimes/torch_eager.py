@@ -1,4 +1,4 @@
-"""torch as it is: one operator after the other, called from Python."""
+"""torch as it is: one operator after the other, called from Python; optionally under autocast, or with TF32."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
-from bench.runtimes.cuda_slot import on_slot, torch_infeasible
+from bench.optimizations.precision import dtype_infeasible
+from bench.runtimes.cuda_slot import needs_cuda, on_slot, torch_infeasible
 from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
+
+TF32_CAPABILITY = (8, 0)
 
 
 @plugin
 class TorchEager(Runtime):
-    """`autocast`: the dtype that torch casts heavy operators to as it goes; weights stay as they are, and
-    their casts are made once, because one autocast context surrounds all calls."""
+    """`autocast`: the dtype that torch casts heavy operators to as it goes; weights stay as they are, and their casts
+    are made once, because one autocast context surrounds all calls.
+
+    `tf32`: products and convolutions of fp32 take the tensor cores of a GPU, which round the factors to 10 bits of
+    mantissa and keep the range and the sums of fp32."""
 
     requires = ("torch", "safetensors")
 
     autocast: Literal["bfloat16", "float16"] | None = None
+    tf32: bool = False
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
-        return torch_infeasible(device)
+        return (
+            torch_infeasible(device)
+            or (needs_cuda(device, TF32_CAPABILITY, "TF32") if self.tf32 else None)
+            or dtype_infeasible(self.autocast, device)
+        )
 
     @contextmanager
     def load(self, recipe: Recipe, folder: Path, slot: Slot) -> Iterator[Loaded]:
         import torch
 
         use_threads(slot)
-        with on_slot(slot) as place, ExitStack() as surroundings:
+        with on_slot(slot, "tf32" if self.tf32 else "ieee") as place, ExitStack() as surroundings:
             model = recipe.model(place.put)
             if self.autocast is None:
                 surroundings.enter_context(torch.inference_mode())

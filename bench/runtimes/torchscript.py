@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.runtimes.cuda_slot import CUDA_DEVICE, on_slot, torch_infeasible
 from bench.runtimes.torch_model import InputForm, TorchLoaded, positional, use_threads
 
 
 @plugin
 class TorchScript(Runtime):
-    """`optimize`: apply `torch.jit.optimize_for_inference` after loading. It packs weights for oneDNN, which
-    cannot be saved, so it is part of loading, not of building."""
+    """`optimize`: apply `torch.jit.optimize_for_inference` after loading. On a CPU it packs weights for oneDNN, on a
+    GPU it fuses convolutions with the additions and ReLUs that follow; neither can be saved, so it is part of
+    loading, not of building."""
 
     requires = ("torch", "safetensors")
     batch_specific = True  # a trace may hold sizes of its example as constants
@@ -25,19 +27,19 @@ class TorchScript(Runtime):
     optimize: bool = True
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
-        if device.executes_on == "cuda":
-            return "it traces and freezes models on the CPU; on a GPU torch eager runs (fp32, amp_bf16, bf16)"
-        return None
+        return torch_infeasible(device)
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         import torch
 
-        model = recipe.model()
-        form = InputForm.of(model)
-        tensors = form.tensors(recipe.workload.inputs(batch_size, seed=0))
-        with torch.inference_mode(), warnings.catch_warnings():
+        # Traced where it will run: a trace holds the device of each tensor that the model makes as a constant.
+        with on_slot(slot) as place, torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of every Python branch on a size
-            traced = torch.jit.trace(positional(model, tuple(tensors)), tuple(tensors.values()), check_trace=False)
+            model = recipe.model(place.put)
+            form = InputForm.of(model)
+            tensors = form.tensors(recipe.workload.inputs(batch_size, seed=0))
+            example = tuple(place.put(tensor) for tensor in tensors.values())
+            traced = torch.jit.trace(positional(model, tuple(tensors)), example, check_trace=False)
             torch.jit.freeze(traced).save(str(folder / "model.torchscript"))
         (folder / "inputs.json").write_text(json.dumps(form.to_json()))
 
@@ -47,13 +49,15 @@ class TorchScript(Runtime):
 
         use_threads(slot)
         form = InputForm(**json.loads((folder / "inputs.json").read_text()))
-        with torch.inference_mode(), warnings.catch_warnings():
+        with on_slot(slot) as place, torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            script = torch.jit.load(str(folder / "model.torchscript"))
+            # Weights are constants of a frozen graph: they are placed by loading, and cannot be moved afterwards.
+            where = CUDA_DEVICE if place.kind == "cuda" else "cpu"
+            script = torch.jit.load(str(folder / "model.torchscript"), map_location=where)
             if self.optimize:
                 script = torch.jit.optimize_for_inference(script)
             yield TorchLoaded(
-                script, form, by_name=False, detail={"optimize": self.optimize}, unseen=primitives(script)
+                script, form, by_name=False, detail={"optimize": self.optimize}, unseen=primitives(script), place=place
             )
 
 
