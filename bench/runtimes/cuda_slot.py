@@ -13,16 +13,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from typing import Any, ClassVar, Literal
 
-from bench.contract import Device, Event, Slot, Stream
+from bench.contract import Event, Slot, Stream
+from bench.feasibility import needs_cuda as needs_cuda
+from bench.feasibility import torch_infeasible as torch_infeasible
 from bench.runtimes.green_context import green_context, sm_resource
 
 CUDA_DEVICE = "cuda:0"
 """CUDA_VISIBLE_DEVICES names exactly one."""
-WITHOUT_CUDA = ("cpu", "rocm", "xpu")
-"""How the local part of the version of a torch without CUDA begins ("2.13.0+cpu")."""
 
 Fp32Precision = Literal["ieee", "tf32"]
 
@@ -143,27 +142,3 @@ def set_fp32(precision: Fp32Precision) -> None:
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.conv.fp32_precision = precision
     torch.backends.cudnn.rnn.fp32_precision = precision
-
-
-def torch_infeasible(device: Device) -> str | None:
-    """(conductor) Why the installed torch cannot execute on this device; None if it can. It is not imported."""
-    if device.executes_on == "cpu":
-        return None
-    version = metadata.version("torch")
-    if version.partition("+")[2].startswith(WITHOUT_CUDA):
-        return f"the installed torch {version} has no CUDA"
-    return None
-
-
-def needs_cuda(device: Device, capability: tuple[int, int] = (0, 0), what: str = "this") -> str | None:
-    """(conductor) Why `what` cannot run here: no GPU that tenants execute on, one older than compute capability
-    `capability`, or a torch without CUDA; None if it can."""
-    if device.rehearsal:
-        return f"{what} executes on a GPU, and this one is only rehearsed"
-    if device.executes_on == "cpu":
-        return f"{what} needs an NVIDIA GPU, and this device is a CPU"
-    has = device.gpu.compute_capability if device.gpu else None
-    if has is not None and has < capability:
-        wanted, found = (".".join(map(str, pair)) for pair in (capability, has))
-        return f"{what} needs compute capability {wanted}, and {device.name} has {found}"
-    return torch_infeasible(device)
