@@ -4,54 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.contract import Arrays, OnnxFile, Optimization, Recipe, Slot, Workload, plugin
+from bench.contract import Device, Optimization, Recipe, Slot
+from bench.runtimes.onnx_session import open_session
 from bench.runtimes.onnxruntime import OnnxRuntime
+from tests.runtimes.onnxruntime_pretended import UserFile, user_file
 
 SLOT = Slot(index=0, threads=1)
 
 
-@plugin
-class UserFile(Workload):
-    """Somebody's graph: two matrix products of 16 x 16."""
-
-    kind: ClassVar[str] = "onnx"
-    path: Path
-
-    def identity(self) -> Mapping[str, Any]:
-        return {"path": str(self.path)}
-
-    def load(self) -> OnnxFile:
-        return OnnxFile(self.path)
-
-    def inputs(self, batch_size: int, seed: int) -> Arrays:
-        return {"x": np.random.default_rng(seed).standard_normal((batch_size, 16)).astype(np.float32)}
-
-
 @pytest.fixture
 def workload(tmp_path: Path) -> UserFile:
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    random = np.random.default_rng(0)
-    weights = [
-        numpy_helper.from_array(random.standard_normal((16, 16)).astype(np.float32) / 4, f"w{i}") for i in range(2)
-    ]
-    nodes = [
-        helper.make_node("MatMul", ["x", "w0"], ["h"]),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("MatMul", ["r", "w1"], ["y"]),
-    ]
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 16]) for name in "xy"]
-    graph = helper.make_graph(nodes, "user", tensors[:1], tensors[1:], weights)
-    path = tmp_path / "user.onnx"
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return UserFile(path)
+    return user_file(tmp_path)
 
 
 def test_the_users_file_is_taken_as_it_is(workload: UserFile, tmp_path: Path) -> None:
@@ -86,12 +56,13 @@ def test_the_users_file_is_quantised(workload: UserFile, tmp_path: Path, quantiz
 def test_a_tenant_imports_no_torch(workload: UserFile, tmp_path: Path) -> None:
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from bench.contract import Recipe, Slot
+from bench.runtimes.onnx_session import open_session
 from bench.runtimes.onnxruntime import OnnxRuntime
-import test_onnxruntime as t
-workload = t.UserFile(Path({str(workload.path)!r}))
+from tests.runtimes.onnxruntime_pretended import UserFile
+workload = UserFile(Path({str(workload.path)!r}))
 with OnnxRuntime().load(Recipe(workload), Path({str(tmp_path)!r}), Slot(0, 1)) as model:
     inputs = workload.inputs(2, 0)
     model.outputs(model.bind(inputs)())
@@ -102,20 +73,45 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_other_providers_than_asked_for_are_an_error(workload: UserFile, tmp_path: Path) -> None:
-    runtime = OnnxRuntime(providers=("CUDAExecutionProvider",))
+def test_other_providers_than_asked_for_are_an_error(workload: UserFile) -> None:
+    """The onnxruntime for CPUs, asked for CUDA, warns in its log and goes on with the CPU alone."""
     with (
-        pytest.raises(RuntimeError, match="asked ONNX Runtime for"),
-        runtime.load(Recipe(workload), tmp_path, SLOT),
+        pytest.warns(UserWarning, match="not in available provider names"),
+        pytest.raises(RuntimeError, match="for CUDAExecutionProvider, CPUExecutionProvider, got CPUExecutionProvider"),
     ):
-        pass
+        open_session(workload.path, {"CUDAExecutionProvider": {}, "CPUExecutionProvider": {}}, 1)
+
+
+@pytest.mark.parametrize("got", [["CPUExecutionProvider"], ["CPUExecutionProvider", "CUDAExecutionProvider"]])
+def test_providers_must_be_those_asked_for_in_their_order(
+    workload: UserFile, monkeypatch: pytest.MonkeyPatch, got: list[str]
+) -> None:
+    import onnxruntime
+
+    asked = []
+
+    def pretended(*arguments: Any, **options: Any) -> Any:
+        asked.append(options)
+        return SimpleNamespace(get_providers=lambda: got)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", pretended)
+    wanted = {"CUDAExecutionProvider": {"use_tf32": "0"}, "CPUExecutionProvider": {}}
+    with pytest.raises(RuntimeError, match="asked ONNX Runtime for"):
+        open_session(workload.path, wanted, 1)
+    assert asked == [{"providers": list(wanted.items()), "enable_fallback": 0}]
+
+
+def test_on_a_gpu_it_points_to_the_one_that_runs_there(workload: UserFile) -> None:
+    device = Device(kind="cuda", name="a GPU", cpus=(0,), memory_bytes=1)
+    assert "needs its CUDA provider: ort_cuda" in str(OnnxRuntime().infeasible(workload, device))
 
 
 def test_plugins_import_nothing_heavy() -> None:
     """The conductor imports them all, and stays light."""
     modules = (
         "bench.runtimes.torch_eager, bench.runtimes.torchscript, bench.runtimes.torch_compile, "
-        "bench.runtimes.onnxruntime, bench.runtimes.python_call, bench.optimizations.precision, "
+        "bench.runtimes.onnxruntime, bench.runtimes.onnxruntime_tensorrt, bench.runtimes.python_call, "
+        "bench.optimizations.precision, "
         "bench.optimizations.pruning, bench.optimizations.quantization, bench.optimizations.distillation, "
         "bench.optimizations.store"
     )
@@ -124,7 +120,6 @@ def test_plugins_import_nothing_heavy() -> None:
 
 
 def test_passes_need_a_torch_model(workload: UserFile) -> None:
-    from bench.contract import Device
     from bench.optimizations.precision import Cast
 
     device = Device(kind="cpu", name="test", cpus=(0,), memory_bytes=1)

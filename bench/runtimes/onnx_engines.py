@@ -1,0 +1,63 @@
+"""What ran in the engines of ONNX Runtime's TensorRT provider: the names of the kernels that the GPU executed.
+
+The provider builds engines without the detail that their own layer information would need to tell precisions. CUDA's
+profiling interface, which torch's profiler reads, names every kernel, and TensorRT's names tell what they multiply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.contract import Arrays, Proof
+from bench.runtimes.onnx_binding import BoundLoaded
+from bench.runtimes.onnx_proof import read_profile
+from bench.runtimes.tensorrt.proof import is_heavy, precision_of
+from bench.runtimes.torch_proof import majority, profiled
+
+CONVOLUTION = re.compile(r"conv(?!ert)|[hsi]\d*cudnn|winograd|depthwise|attention", re.IGNORECASE)
+"""Kernels that are heavy by their own name, where a layer would have told its type."""
+
+
+@dataclass(frozen=True)
+class EnginesLoaded(BoundLoaded):
+    def prove(self, inputs: Arrays) -> Proof:
+        return read_engines(self.profile(inputs), profiled(self.bind(inputs)), self.detail, self.provider)
+
+
+def read_engines(
+    events: list[dict[str, Any]], trace: Mapping[str, Any], detail: Mapping[str, Any], provider: str
+) -> Proof:
+    """The proof in ONNX Runtime's profile (what ran outside of the engines) and a trace of torch's profiler (kernels).
+
+    A heavy operator outside of the engines decides the precision, as in `read_profile`."""
+    outside = read_profile(events, detail, provider)
+    kernels = heavy_kernels(trace)
+    precisions: Counter[str] = Counter()
+    for (_, precision), count in kernels.items():
+        precisions[precision] += count
+    return Proof(
+        precision=majority(outside.operators or precisions),
+        operators={**outside.operators, **precisions},
+        providers=outside.providers,
+        detail={
+            **outside.detail,
+            "precision_from": "names of the kernels that ran",
+            "heavy": {f"{name} {precision}": count for (name, precision), count in kernels.items()},
+        },
+    )
+
+
+def heavy_kernels(trace: Mapping[str, Any]) -> Counter[tuple[str, str]]:
+    """Matrix products and convolutions in a trace, counted by (name, precision); "unknown": the name does not tell."""
+    found: Counter[tuple[str, str]] = Counter()
+    for event in trace["traceEvents"]:
+        if event.get("cat") != "kernel":
+            continue
+        layer = {"TacticName": event["name"]}
+        if is_heavy(layer) or CONVOLUTION.search(event["name"]):
+            found[event["name"], precision_of(layer)] += 1
+    return found
