@@ -101,8 +101,9 @@ class BoundLoaded(Loaded):
             result = self.place.put(torch.empty(tuple(made.shape()), dtype=getattr(torch, dtype)))
             binding.bind_output(node.name, self.place.kind, 0, number, tuple(result.shape), result.data_ptr())
             results.append(result)
-        # What is bound is bound by address: the tensors must live as long as the call.
-        return partial(_queue, self.session.run_with_iobinding, binding, _run_options(), results[0], tensors)
+        # What is bound is bound by address: all of it must live as long as the call.
+        held = (tensors, results)
+        return partial(_queue, self.session.run_with_iobinding, binding, _run_options(), results[0], held)
 
     def _binding(self, session: Any, tensors: Mapping[str, Any]) -> Any:
         """Inputs bound where they are; outputs where ONNX Runtime pleases on the same device."""

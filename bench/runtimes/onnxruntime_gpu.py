@@ -23,9 +23,8 @@ CUDA = "CUDAExecutionProvider"
 CAPABILITY = (7, 5)
 """The oldest compute capability that the libraries of onnxruntime-gpu 1.31 hold code for."""
 NO_INT8 = (
-    "the CUDA provider of ONNX Runtime 1.31 has no int8 kernels for convolutions and matrix products (QLinearConv, "
-    "QLinearMatMul, QGemm): between its Q/DQ pairs the graph would run in fp32 or fp16 (docs/FAQ.md and issue 24807 of "
-    "microsoft/onnxruntime); int8 on a GPU needs TensorRT"
+    "ONNX Runtime 1.31 has no CUDA kernels for QLinearConv, QLinearMatMul and QGemm, so a Q/DQ graph would run in fp32 "
+    "or fp16 between its pairs (docs/FAQ.md and issue 24807 of microsoft/onnxruntime); int8 on a GPU needs TensorRT"
 )
 
 ConvolutionSearch = Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"]

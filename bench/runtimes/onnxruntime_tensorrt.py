@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.contract import Arrays, Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.contract import Arrays, Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.runtimes.cuda_slot import CudaPlace
 from bench.runtimes.onnx_engines import EnginesLoaded
 from bench.runtimes.onnx_session import CPU, Providers, graph_path, open_session, write_graph
@@ -62,10 +63,8 @@ class OnnxRuntimeTensorrt(Runtime):
 
 def _open(recipe: Recipe, folder: Path, slot: Slot, place: CudaPlace, profile_prefix: str | None = None) -> Any:
     """Shapes are fixed, so engines are built when a session is made, unless they are in `folder` already."""
-    from bench.contract import importable
-
     if importable(PACKAGE):
-        __import__(PACKAGE)
+        import_module(PACKAGE)
     cuda = cuda_options(place, "EXHAUSTIVE")
     tensorrt = {
         "device_id": "0",

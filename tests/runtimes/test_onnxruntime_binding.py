@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,33 @@ def test_on_a_cpu_there_is_nothing_to_transfer(workload: UserFile) -> None:
     inputs = workload.inputs(2, seed=0)
     assert bound.stream is None
     assert torch.equal(bound.bind_with_transfers(inputs)(), bound.bind(inputs)())
+
+
+class WatchedPlace(Place):
+    """The CPU, which keeps an eye on what was put there."""
+
+    def __init__(self) -> None:
+        self.seen: list[weakref.ref[Any]] = []
+
+    def put(self, value: Any) -> Any:
+        self.seen.append(weakref.ref(value))
+        return value
+
+
+def test_all_memory_that_is_bound_lives_as_long_as_the_call(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xyz"]
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Abs", ["x"], ["z"])]
+    graph = helper.make_graph(nodes, "two outputs", tensors[:1], tensors[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "two.onnx")
+    place = WatchedPlace()
+    new_session = partial(open_session, tmp_path / "two.onnx", {CPU: {}}, 1)
+    call = BoundLoaded(new_session(), new_session, place, CUDA, {}).bind({"x": np.ones((2, 3), np.float32)})
+    assert [seen() is not None for seen in place.seen] == [True, True, True]
+    assert call().tolist() == [[-1.0] * 3] * 2
+    del call
+    assert [seen() is not None for seen in place.seen] == [False, False, False]
 
 
 @pytest.mark.parametrize("told", TYPES)
