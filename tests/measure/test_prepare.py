@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bench.config import Experiment, load_experiments
+from bench.composition import compose_all
+from bench.config import Experiment, build_experiment
 from bench.contract import Device, Optimization, Partition, Slot, plugin
 from bench.errors import InfeasibleHere
 from bench.measure import conductor, prepare
@@ -36,7 +37,8 @@ def device(driver: str = "590.1", **changed: Any) -> Device:
 @pytest.fixture(scope="module")
 def experiment() -> Experiment:
     """fp32, and an engine, on a GPU."""
-    found = load_experiments(["optimizations=[fp32]", "telemetry=[]"])[0]
+    # Not load_experiments, which refuses to go on where torch is imported, as it is by other tests.
+    found = build_experiment(compose_all(["optimizations=[fp32]", "telemetry=[]"], ())[0], ())
     fp32 = found.optimizations["fp32"]
     config = {**found.config, "optimizations": {"fp32": {}, "engine": {}}}
     made = Optimization(runtime=Engine(), expects="fp32")
