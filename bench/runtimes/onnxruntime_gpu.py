@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.runtimes.cuda_slot import CudaPlace, needs_cuda, on_slot
-from bench.runtimes.onnx_binding import BoundLoaded
+from bench.runtimes.onnx_kernels import CudaLoaded
 from bench.runtimes.onnx_session import CPU, Providers, export_infeasible, graph_path, open_session, write_graph
 
 CUDA = "CUDAExecutionProvider"
@@ -66,7 +66,7 @@ class OnnxRuntimeCuda(Runtime):
             providers: Providers = {CUDA: cuda_options(place, self.convolution_search), CPU: {}}
             new_session = partial(open_session, graph_path(recipe, folder), providers, slot.threads)
             session = new_session()
-            yield BoundLoaded(session, new_session, place, CUDA, session_detail(session, slot, where))
+            yield CudaLoaded(session, new_session, place, CUDA, session_detail(session, slot, where))
 
 
 def gpu_infeasible(workload: Workload, device: Device) -> str | None:

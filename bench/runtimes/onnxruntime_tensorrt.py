@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from bench.contract import Arrays, Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.runtimes.cuda_slot import CudaPlace
-from bench.runtimes.onnx_engines import EnginesLoaded
+from bench.runtimes.onnx_kernels import EnginesLoaded
 from bench.runtimes.onnx_session import CPU, Providers, graph_path, open_session, write_graph
 from bench.runtimes.onnxruntime_gpu import CUDA, cuda_options, gpu_infeasible, on_gpu, session_detail
 

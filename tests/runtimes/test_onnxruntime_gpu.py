@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from bench.contract import Device, Recipe, Runtime, Slot
+from bench.contract import Device, Proof, Recipe, Runtime, Slot
 from bench.runtimes import onnx_fp16, onnxruntime_gpu
 from bench.runtimes.cuda_slot import CudaPlace
+from bench.runtimes.onnx_kernels import read_kernels
+from bench.runtimes.onnx_proof import read_profile
 from bench.runtimes.onnx_session import CPU
 from bench.runtimes.onnxruntime_gpu import CUDA, OnnxRuntimeCuda, cuda_options, session_detail
 from bench.runtimes.onnxruntime_tensorrt import LIBRARY, OnnxRuntimeTensorrt
 from tests.runtimes.onnxruntime_pretended import ON_CUDA, UserFile, gpu, pretended_gpu, pretended_place, user_file
+from tests.runtimes.test_onnx_proof import recorded
 from workloads.glyphs import Glyphs
 
 SLOT = Slot(index=0, threads=1)
@@ -49,6 +52,31 @@ def test_a_session_that_says_it_uses_tf32_is_an_error(tf32: str) -> None:
         return
     detail = session_detail(session, SLOT, {"sm_count": 16})
     assert (detail["use_tf32"], detail["cudnn_conv_algo_search"], detail["sm_count"]) == ("0", "EXHAUSTIVE", 16)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "precision", "told"),
+    [
+        # As cuBLAS and cuDNN call them; the traces are made up.
+        (["ampere_sgemm_128x32_sliced1x4_nn", "void cudnn::ops::nchwToNhwcKernel<float>"], "fp32", {"fp32": 1}),
+        (
+            ["ampere_sgemm_128x32_sliced1x4_nn", "sm80_xmma_gemm_f32f32_tf32f32_f32_tn_n_tilesize128x128x16_stage4"],
+            "tf32",
+            {"fp32": 1, "tf32": 1},
+        ),
+        ([], "fp32", {}),
+    ],
+)
+def test_one_kernel_in_tf32_and_it_is_not_fp32(kernels: list[str], precision: str, told: dict[str, int]) -> None:
+    trace = {"traceEvents": [{"cat": "kernel", "name": name} for name in kernels]}
+    proof = read_kernels(read_profile(recorded("ort_cuda"), {}, CUDA), trace)
+    assert (proof.precision, proof.detail["kernels"], proof.operators) == (precision, told, {"fp32": 3})
+
+
+def test_other_precisions_stay_as_the_profile_has_them() -> None:
+    trace = {"traceEvents": [{"cat": "kernel", "name": "sm80_xmma_gemm_f32f32_tf32f32_f32_tn_n_tilesize128x128x16"}]}
+    for precision in ("fp16", f"fp32 on {CPU}"):
+        assert read_kernels(Proof(precision), trace).precision == precision
 
 
 @pytest.mark.parametrize("runtime", [OnnxRuntimeCuda(), OnnxRuntimeTensorrt()])

@@ -12,7 +12,7 @@ import pytest
 
 from bench.contract import Recipe
 from bench.runtimes import onnxruntime_tensorrt
-from bench.runtimes.onnx_engines import read_engines
+from bench.runtimes.onnx_kernels import read_engines
 from bench.runtimes.onnx_session import CPU, open_session
 from bench.runtimes.onnxruntime_gpu import CUDA
 from bench.runtimes.onnxruntime_tensorrt import TENSORRT, OnnxRuntimeTensorrt

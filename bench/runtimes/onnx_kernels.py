@@ -1,7 +1,8 @@
-"""What ran in the engines of ONNX Runtime's TensorRT provider: the names of the kernels that the GPU executed.
+"""Proof of ONNX Runtime on a GPU: its own profile of nodes, and the names of the kernels that the GPU executed.
 
-The provider builds engines without the detail that their own layer information would need to tell precisions. CUDA's
-profiling interface, which torch's profiler reads, names every kernel, and TensorRT's names tell what they multiply.
+The profile knows the types of tensors. It does not know whether fp32 was multiplied in TF32, nor what ran inside of an
+engine of the TensorRT provider, which builds engines without the detail that would tell. CUDA's profiling interface,
+which torch's profiler reads, names every kernel.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.contract import Arrays, Proof
 from bench.runtimes.onnx_binding import BoundLoaded
 from bench.runtimes.onnx_proof import read_profile
 from bench.runtimes.tensorrt.proof import is_heavy, precision_of
+from bench.runtimes.torch_kernels import kernel_precision
 from bench.runtimes.torch_proof import majority, profiled
 
 CONVOLUTION = re.compile(r"conv(?!ert)|[hsi]\d*cudnn|winograd|depthwise|attention", re.IGNORECASE)
@@ -23,9 +25,22 @@ CONVOLUTION = re.compile(r"conv(?!ert)|[hsi]\d*cudnn|winograd|depthwise|attentio
 
 
 @dataclass(frozen=True)
+class CudaLoaded(BoundLoaded):
+    def prove(self, inputs: Arrays) -> Proof:
+        return read_kernels(BoundLoaded.prove(self, inputs), profiled(self.bind(inputs)))
+
+
+@dataclass(frozen=True)
 class EnginesLoaded(BoundLoaded):
     def prove(self, inputs: Arrays) -> Proof:
         return read_engines(self.profile(inputs), profiled(self.bind(inputs)), self.detail, self.provider)
+
+
+def read_kernels(proof: Proof, trace: Mapping[str, Any]) -> Proof:
+    """The proof in a profile, with what kernels in a trace tell: one in TF32 is enough for it not to be fp32."""
+    told = Counter(filter(None, map(kernel_precision, kernel_names(trace))))
+    precision = "tf32" if proof.precision == "fp32" and "tf32" in told else proof.precision
+    return replace(proof, precision=precision, detail={**proof.detail, "kernels": dict(told)})
 
 
 def read_engines(
@@ -54,10 +69,12 @@ def read_engines(
 def heavy_kernels(trace: Mapping[str, Any]) -> Counter[tuple[str, str]]:
     """Matrix products and convolutions in a trace, counted by (name, precision); "unknown": the name does not tell."""
     found: Counter[tuple[str, str]] = Counter()
-    for event in trace["traceEvents"]:
-        if event.get("cat") != "kernel":
-            continue
-        layer = {"TacticName": event["name"]}
-        if is_heavy(layer) or CONVOLUTION.search(event["name"]):
-            found[event["name"], precision_of(layer)] += 1
+    for name in kernel_names(trace):
+        layer = {"TacticName": name}
+        if is_heavy(layer) or CONVOLUTION.search(name):
+            found[name, precision_of(layer)] += 1
     return found
+
+
+def kernel_names(trace: Mapping[str, Any]) -> list[str]:
+    return [event["name"] for event in trace["traceEvents"] if event.get("cat") == "kernel"]
