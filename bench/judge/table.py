@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import geometric_mean
 from typing import Any
 
+from bench.judge.limit import Limit, limit
 from bench.judge.reasons import without_numbers
 from bench.judge.speedup import Cell, Cells, SpeedUp, by_cell, speed_up
 from bench.judge.tails import tail
@@ -18,7 +19,7 @@ from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 class Row:
     """One partition x optimization. Throughput is the geometric mean over valid trials; None where no trial is valid.
     p50 and p99 are means over processes (tails.py); None where a process answered too few requests to have one, of
-    which `p99_requests` is the fewest. `remarks` counts the reasons of the others:
+    which `p99_requests` is the fewest. `limit` is of valid trials. `remarks` counts the reasons of the others:
     reasons that differ only in their numbers count as one, and the first stands for all."""
 
     partition: str
@@ -32,6 +33,7 @@ class Row:
     p50_ms: float | None
     p99_ms: float | None
     p99_requests: int
+    limit: Limit | None
     speedup: SpeedUp | None
     quality: Quality | None
     remarks: tuple[tuple[str, int], ...]
@@ -65,6 +67,7 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
         p50_ms=tail(valid, "p50").estimate,
         p99_ms=tail(valid, "p99").estimate,
         p99_requests=tail(valid, "p99").fewest,
+        limit=limit(valid),
         speedup=speed_up(measured, partition, optimization, plan.baseline),
         quality=next((t.quality for t in mine if t.quality), None),
         remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),

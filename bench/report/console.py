@@ -53,6 +53,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
         "items/s",
         "p50 ms",
         "p99 ms",
+        "of ceiling",
         f"speed-up vs {plan.baseline}",
         "quality",
         "valid",
@@ -82,6 +83,11 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}; "
             "protocol=publish takes that many."
+        )
+    if any(row.limit for row in rows):
+        lines.append(
+            "of ceiling: multiply-adds per second, as a share of what the slot was measured to reach in that precision "
+            "with large matrix products; memory: bytes per second, of its bandwidth. The nearer limit."
         )
     metrics = {row.quality.metric for row in rows if row.quality}
     if "accuracy" in metrics:

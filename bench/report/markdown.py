@@ -13,7 +13,8 @@ from bench.report.sections import aside, environment, summary
 from bench.report.sections.verdicts import Group, groups, untested
 
 CELLS = (
-    "partition", "optimization", "tenants:", "items/s:", "p50 ms:", "p99 ms:", "speed-up:", "quality:", "valid:",
+    "partition", "optimization", "tenants:", "items/s:", "p50 ms:", "p99 ms:", "of ceiling:", "speed-up:", "quality:",
+    "valid:",
 )  # fmt: skip
 BESIDE = {True: "On the hardware that the claims speak of", False: "On other hardware, not counted"}
 

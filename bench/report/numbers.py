@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.judge.limit import Limit
 from bench.judge.speedup import SpeedUp
 from bench.judge.tails import Tail
 from bench.records import Quality
@@ -24,6 +25,11 @@ def ms(value: float | None) -> str:
 def ratio(found: SpeedUp | None) -> str:
     """A speed-up with its 95 % interval, where there is one."""
     return str(found) if found else NONE
+
+
+def of_ceiling(found: Limit | None) -> str:
+    """How near to the physical limit, and to which."""
+    return f"{100 * found.share:,.1f} % {found.of}" if found else NONE
 
 
 def interval(low: float, high: float, digits: int) -> str:

@@ -23,7 +23,7 @@ CELLS = (
     "planned", "throughput_per_s", "per_tenant_per_s", "jain", "lowest_share", "speedup", "speedup_low",
     "speedup_high", "pairs", "p50_ms", "p50_low_ms", "p50_high_ms", "p90_ms", "p90_low_ms", "p90_high_ms", "p95_ms",
     "p95_low_ms", "p95_high_ms", "p99_ms", "p99_low_ms", "p99_high_ms", "requests", "accuracy", "baseline_accuracy",
-    "top1_agreement",
+    "top1_agreement", "limit_share", "limit_of",
 )  # fmt: skip
 
 
@@ -78,4 +78,5 @@ def _cell(cell: CellReport) -> list[Value]:
         *(value for tail in cell.tails.values() for value in (tail.estimate, tail.low, tail.high)),
         cell.requests,
         *((quality.accuracy, quality.baseline_accuracy, quality.top1_agreement) if quality else (None,) * 3),
+        *((row.limit.share, row.limit.of) if row.limit else (None,) * 2),
     ]  # fmt: skip

@@ -45,6 +45,8 @@ def measured(planned: PlannedTrial) -> Mapping[str, Any]:
     each = tuple(per_s / planned.tenants * share for share in ((1.1, 0.9) if planned.tenants == 2 else (1.0,)))
     told: dict[str, Any] = {"throughput_per_s": per_s, "tenant_throughput_per_s": each}
     told["quality"] = accuracy(10_000, 20, 10) if planned.optimization == "int8_ort" else accuracy(10_000, 0, 0)
+    if planned.partition == "full":  # of the others it is not known
+        told |= {"telemetry": {"ceiling_share": 0.00137 * per_s, "bytes_share": 0.2}, "proof": {"precision": "fp32"}}
     if planned.block == 3 and planned.optimization == "slow":
         told |= {"status": "invalid", "reason": SPOILED, "gate": Gate(valid=False, reasons=(SPOILED,))}
     return told

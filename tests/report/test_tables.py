@@ -45,6 +45,10 @@ def test_every_cell_is_a_row(made: Report) -> None:
     ]
     assert all(len(row) == len(tables_csv.CELLS) and None not in row for row in found)
     assert found[0]["p50_ms"] == "1.0" and found[0]["p99_ms"] == "" and found[0]["per_tenant_per_s"] != ""
+    limits = {(row["partition"], row["optimization"]): (row["limit_share"], row["limit_of"]) for row in found}
+    assert limits["full", "fp32"] == ("0.2", "memory")
+    assert float(limits["full", "int8_ort"][0]) > 0.4 and limits["full", "int8_ort"][1] == "fp32"
+    assert limits["time_shared", "int8_ort"] == ("", "")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])

@@ -9,13 +9,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.judge.limit import limit
 from bench.records import TrialRecord
 from bench.report import numbers
 from bench.report.data import RunReport
 
 PLAIN_ROWS = 250
 """Rows that stand in the page itself, for readers and printers without script."""
-COLUMNS = ("id", "block", "partition", "optimization", "tenants", "status", "items_per_s", "p50_ms", "requests", "why")
+COLUMNS = (
+    "id", "block", "partition", "optimization", "tenants", "status", "items_per_s", "p50_ms", "ceiling_percent",
+    "requests", "why",
+)  # fmt: skip
 STATUS = {"ok": "✓ valid", "invalid": "! invalid", "failed": "✗ failed"}
 
 
@@ -68,12 +72,19 @@ def _packed(found: Sequence[TrialRecord]) -> dict[str, Any]:
             trial.status,
             None if trial.throughput_per_s is None else float(f"{trial.throughput_per_s:.6g}"),
             None if trial.latency_ms is None else float(f"{trial.latency_ms.p50:.6g}"),
+            _of_ceiling(trial),
             trial.requests,
             point(trial.reason or ""),
         ]
         for trial in found
     ]
     return {"columns": COLUMNS, "names": list(names), "rows": rows, "status": STATUS}
+
+
+def _of_ceiling(trial: TrialRecord) -> float | None:
+    """Per cent, to the tenth that is shown."""
+    found = limit([trial])
+    return round(100 * found.share, 1) if found else None
 
 
 def _line(trial: TrialRecord) -> Line:
@@ -85,6 +96,7 @@ def _line(trial: TrialRecord) -> Line:
         STATUS[trial.status],
         numbers.NONE if trial.throughput_per_s is None else f"{trial.throughput_per_s:,.1f}",
         numbers.ms(trial.latency_ms.p50 if trial.latency_ms else None),
+        numbers.NONE if (share := _of_ceiling(trial)) is None else f"{share:,.1f} %",
         f"{trial.requests:,}",
         trial.reason or "",
     )

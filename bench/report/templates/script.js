@@ -88,16 +88,17 @@
     const body = one("tbody", section), prefix = section.dataset.prefix;
     const text = one(".trial-text", section), status = one(".trial-status", section), count = one(".trial-count", section);
     const back = one(".page-back", section), on = one(".page-on", section);
-    const NAMED = new Set([2, 3, 9]), NUMBERS = new Set([1, 4, 6, 7, 8]);
+    const NAMED = new Set([2, 3, 10]), NUMBERS = new Set([1, 4, 6, 7, 8, 9]);
     const value = (row, column) => (NAMED.has(column) ? data.names[row[column]] : row[column]);
     const digits = (number, places) => number === null ? "–" : number.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
     const shown = (row, column) => {
       if (column === 5) return data.status[row[5]];
       if (column === 6) return digits(row[6], 1);
       if (column === 7) return digits(row[7], 3);
-      return column === 8 ? digits(row[8], 0) : String(value(row, column));
+      if (column === 8) return row[8] === null ? "–" : `${digits(row[8], 1)} %`;
+      return column === 9 ? digits(row[9], 0) : String(value(row, column));
     };
-    const search = data.rows.map((row) => [row[0], ...[2, 3, 9].map((column) => value(row, column))].join(" ").toLowerCase());
+    const search = data.rows.map((row) => [row[0], ...[2, 3, 10].map((column) => value(row, column))].join(" ").toLowerCase());
     let order = data.rows.map((_, index) => index), rows = order, page = 0, chosen = null, size = PAGE;
 
     function draw() {
