@@ -56,6 +56,15 @@ def hide_tensorrt() -> None:
     sys.modules["tensorrt"] = None  # type: ignore[assignment]
 
 
+def refuse_custom_operators(model: Any) -> None:
+    """ValueError, where modelopt would turn to TensorRT for what it does not know."""
+    import onnx
+
+    custom = sorted({node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)})
+    if custom:
+        raise ValueError(f"the graph has operators that are not ONNX's own: {', '.join(custom)}")
+
+
 def save(model: Any, path: Path) -> None:
     """Write a graph, with its weights beside it where one file cannot hold them."""
     import onnx
@@ -73,6 +82,7 @@ def _main(source: Path, target: Path) -> None:
     from modelopt.onnx.utils import name_onnx_nodes
 
     model = onnx.load(source)
+    refuse_custom_operators(model)
     name_onnx_nodes(model.graph)  # it would leave a node without a name in float32, and not say so
     save(convert_to_f16(model, low_precision_type="fp16", keep_io_types=True), target)
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.contract import Array, Workload
-from bench.runtimes.onnx_fp16 import hide_tensorrt, run_modelopt, save
+from bench.runtimes.onnx_fp16 import hide_tensorrt, refuse_custom_operators, run_modelopt, save
 
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -35,8 +35,9 @@ def quantize(
 ) -> None:
     """Write `source` to `target`, quantised by the workload's calibration batches, with all other work in `other`.
 
-    Inputs and outputs of the graph keep their types. ValueError where it is quantised already, or where there is
-    nothing to quantise; RuntimeError where modelopt cannot convert the graph, or `other` cannot hold its scales.
+    Inputs and outputs of the graph keep their types. ValueError where it is quantised already, has operators that are
+    not ONNX's own, or has nothing to quantise; RuntimeError where modelopt cannot convert the graph, or `other` cannot
+    hold its scales.
     """
     import onnx
 
@@ -45,6 +46,7 @@ def quantize(
         model = onnx.load(source)
         if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
             raise ValueError("the graph is quantised already")
+        refuse_custom_operators(model)
         save(model, files.source)  # a copy: modelopt writes to its source, and beside it
         files.write(workload, {"quantize_mode": precision, "high_precision_dtype": other})
         run_modelopt(__name__, (files.folder,), files.folder)

@@ -130,6 +130,18 @@ def test_what_modelopt_says_is_in_the_error(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
 
 
+def test_a_graph_of_foreign_operators_is_refused_in_words(tmp_path: Path) -> None:
+    import onnx
+
+    write_product(tmp_path / "model.onnx", 32)
+    model = onnx.load(tmp_path / "model.onnx")
+    model.graph.node[0].op_type, model.graph.node[0].domain = "FusedMatMul", "com.microsoft"
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(RuntimeError, match="the graph has operators that are not ONNX's own: FusedMatMul"):
+        to_fp16(tmp_path / "model.onnx", tmp_path / "fp16.onnx")
+
+
 def test_weights_that_one_file_cannot_hold_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnx
 

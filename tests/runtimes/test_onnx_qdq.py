@@ -248,6 +248,18 @@ def test_a_graph_that_is_too_small_for_8_bit_kernels_is_refused_in_words(tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["user"]
 
 
+def test_a_graph_of_foreign_operators_is_refused_in_words(tmp_path: Path) -> None:
+    import onnx
+
+    source = write_product(tmp_path / "user" / "model.onnx", 32)
+    model = onnx.load(source)
+    model.graph.node[0].op_type, model.graph.node[0].domain = "FusedMatMul", "com.microsoft"
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, source)
+    with pytest.raises(ValueError, match="the graph has operators that are not ONNX's own: FusedMatMul"):
+        quantize(source, tmp_path / "int8.onnx", UserFile(source), "int8")
+
+
 def test_scales_that_float16_cannot_hold_are_refused_in_words(tmp_path: Path) -> None:
     source = write_product(tmp_path / "user" / "model.onnx", 32)
     with pytest.raises(RuntimeError, match="fp16 cannot hold 1 of the graph's scales, such as "):
