@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from bench.contract import Device, Pass, Workload, plugin
-from bench.runtimes.cuda_slot import needs_cuda
+from bench.feasibility import needs_cuda
 
 BF16_CAPABILITY = (8, 0)
 

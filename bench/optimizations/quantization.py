@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from bench.contract import Device, Pass, Workload, plugin
-from bench.runtimes.cuda_slot import needs_cuda
+from bench.feasibility import needs_cuda
 
 INT8_CAPABILITY = INT4_CAPABILITY = (8, 0)
 FP8_CAPABILITY = (8, 9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bench.contract import Device, Pass, Workload, plugin
-from bench.runtimes.cuda_slot import needs_cuda
+from bench.feasibility import needs_cuda
 
 SPARSE_CAPABILITY = (8, 0)
 
@@ -74,7 +74,5 @@ def suitable_layers(model: Any) -> list[Any]:
         if isinstance(part, nn.Linear) and part.out_features % rows == 0 and part.in_features % columns == 0
     ]
     if not found:
-        raise ValueError(
-            f"2:4 sparsity needs linear layers of multiples of {rows} x {columns}, and this model has none"
-        )
+        raise ValueError(f"2:4 sparsity needs linear layers in multiples of {rows} x {columns}; this model has none")
     return found

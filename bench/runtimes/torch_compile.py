@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.runtimes.cuda_slot import needs_cuda, on_slot
+from bench.feasibility import needs_cuda
+from bench.runtimes.cuda_slot import on_slot
 from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
 from bench.runtimes.torch_replay import Replayed
 

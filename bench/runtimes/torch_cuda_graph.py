@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.feasibility import needs_cuda
 from bench.optimizations.calling import plain_output
-from bench.runtimes.cuda_slot import CudaStream, needs_cuda, on_slot
+from bench.runtimes.cuda_slot import CudaStream, on_slot
 from bench.runtimes.torch_model import InputForm, use_threads
 from bench.runtimes.torch_replay import Replayed
 
@@ -32,17 +33,11 @@ class TorchCudaGraph(Runtime):
         import torch
 
         use_threads(slot)
-        with on_slot(slot) as place, torch.inference_mode():
-            model = recipe.model(place.put)
-            yield GraphLoaded(
-                model,
-                InputForm.of(model),
-                by_name=True,
-                detail={},
-                place=place,
-                plain=model,
-                pool=torch.cuda.graph_pool_handle(),
-            )
+        with on_slot(slot) as place:
+            model, pool = recipe.model(place.put), torch.cuda.graph_pool_handle()
+            with torch.inference_mode():
+                form = InputForm.of(model)
+                yield GraphLoaded(model, form, by_name=True, detail={}, place=place, plain=model, pool=pool)
 
 
 @dataclass(frozen=True, kw_only=True)

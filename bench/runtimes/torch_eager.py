@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.feasibility import needs_cuda, torch_infeasible
 from bench.optimizations.precision import dtype_infeasible
-from bench.runtimes.cuda_slot import needs_cuda, on_slot, torch_infeasible
+from bench.runtimes.cuda_slot import on_slot
 from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
 
 TF32_CAPABILITY = (8, 0)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
-from bench.runtimes.cuda_slot import CUDA_DEVICE, on_slot, torch_infeasible
+from bench.feasibility import torch_infeasible
+from bench.runtimes.cuda_slot import CUDA_DEVICE, on_slot
 from bench.runtimes.torch_model import InputForm, TorchLoaded, positional, use_threads
 
 
@@ -33,14 +34,15 @@ class TorchScript(Runtime):
         import torch
 
         # Traced where it will run: a trace holds the device of each tensor that the model makes as a constant.
-        with on_slot(slot) as place, torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing warns of every Python branch on a size
+        with on_slot(slot) as place:
             model = recipe.model(place.put)
             form = InputForm.of(model)
             tensors = form.tensors(recipe.workload.inputs(batch_size, seed=0))
             example = tuple(place.put(tensor) for tensor in tensors.values())
-            traced = torch.jit.trace(positional(model, tuple(tensors)), example, check_trace=False)
-            torch.jit.freeze(traced).save(str(folder / "model.torchscript"))
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tracing warns of every Python branch on a size
+                traced = torch.jit.trace(positional(model, tuple(tensors)), example, check_trace=False)
+                torch.jit.freeze(traced).save(str(folder / "model.torchscript"))
         (folder / "inputs.json").write_text(json.dumps(form.to_json()))
 
     @contextmanager

@@ -1,5 +1,5 @@
-"""Every option of `configs/optimizations/`: composes, builds, loads, answers like fp32, and proves its
-precision."""
+"""Every option of `configs/optimizations/` that a CPU can execute: builds, loads, answers like fp32, and proves its
+precision. (What each device can execute: test_feasible.py.)"""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from bench.contract import Array, Device, Recipe, Workload
 from .options import FOLDER, NAMES, SLOT, answers, cosine, loaded, option
 from .specimens import Sequences, Squares
 
-COMPILED = {"torch_compile", "torch_compile_bf16", "int8_torchao"}
-SLOW = {*((name, "cnn") for name in COMPILED), ("int8_torchao", "transformer")}
+COMPILED = {"torch_compile", "torch_compile_bf16", "int8_torchao", "int4wo_torchao"}
+SLOW = {*((name, "cnn") for name in COMPILED), ("int8_torchao", "transformer"), ("int4wo_torchao", "transformer")}
 DEVICE = Device(kind="cpu", name="test", cpus=(0,), memory_bytes=1)
 SPECIMENS: dict[str, Workload] = {"cnn": Squares(), "transformer": Sequences()}
 # torchao quantises linear layers only: on convolutions the honest proof is fp32, and the gate refuses the
-# trial.
-ANOTHER_PRECISION = {("int8_torchao", "cnn"): "fp32"}
+# trial. Of the transformer's six products only two fit into groups of int4.
+ANOTHER_PRECISION = {("int8_torchao", "cnn"): "fp32", ("int4wo_torchao", "transformer"): "bf16"}
+REFUSED = {("int4wo_torchao", "cnn")}  # while building: no layer of it fits
 RETRAINED = ("pruned", "distilled")  # other functions, that agree on the class
 
 CASES = [
     pytest.param(name, kind, marks=[pytest.mark.slow] if (name, kind) in SLOW else [])
     for name in NAMES
-    if name != "native"
-    for kind in SPECIMENS
+    for kind, specimen in SPECIMENS.items()
+    if option(name).infeasible(specimen, DEVICE) is None and (name, kind) not in REFUSED
 ]
 
 
@@ -40,7 +41,6 @@ def reference(kind: str) -> Array:
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_option_answers_and_proves(name: str, kind: str, tmp_path: Path) -> None:
     workload, optimization = SPECIMENS[kind], option(name)
-    assert optimization.infeasible(workload, DEVICE) is None
     with loaded(optimization, workload, tmp_path) as model:
         result = answers(model, workload)
         proof = model.prove(workload.inputs(8, seed=5))
@@ -48,7 +48,7 @@ def test_option_answers_and_proves(name: str, kind: str, tmp_path: Path) -> None
     if name.startswith(RETRAINED):
         assert (result.argmax(1) == reference(kind).argmax(1)).mean() >= 7 / 8
     else:
-        assert cosine(result, reference(kind)) > (0.99 if "int8" in name else 0.999)
+        assert cosine(result, reference(kind)) > (0.99 if "int" in name else 0.999)
     assert proof.precision == ANOTHER_PRECISION.get((name, kind), optimization.expects)
     assert sum(proof.operators.values()) >= 4  # all heavy operators are seen, not just some
     if name not in COMPILED:  # Inductor's cache is Inductor's affair
