@@ -16,7 +16,7 @@ from bench.printable import printable
 from bench.records import Plan
 from bench.report.cells import cell_line
 
-LEAST_WIDTH = 144
+LEAST_WIDTH = 160
 
 
 class _Output(Console):

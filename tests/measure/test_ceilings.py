@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,3 +141,38 @@ def test_what_is_emulated_is_not_tried_at_sizes_that_would_take_long() -> None:
 
     rates.best_rate(product, (10, 1000), timer)
     assert tried == [10]
+
+
+class Queue:
+    """A stream that executes what was queued only when somebody waits; calls take the times that they are given."""
+
+    def __init__(self, durations_ms: Sequence[float]) -> None:
+        self.durations_ms, self.queued_ms, self.waits = iter(durations_ms), 0.0, 0
+
+    def call(self) -> None:
+        self.queued_ms += next(self.durations_ms)
+
+    def event(self) -> Moment:
+        return Moment(self)
+
+    def wait(self) -> None:
+        self.waits += 1
+
+
+class Moment:
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def record(self) -> None:
+        self.at_ms, self.waits = self.queue.queued_ms, self.queue.waits
+
+    def elapsed_time(self, end: Moment) -> float:
+        assert end.waits == self.waits, "the stream ran empty between two events"
+        return end.at_ms - self.at_ms
+
+
+def test_on_a_stream_the_shortest_of_calls_that_are_queued_together_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "MOST_RUNS", 4)
+    queue = Queue([9.0, 1.0, 4.0, 3.0, 5.0, 3.5])  # the first two are not timed
+    timer = rates._stream_timer(SimpleNamespace(stream=queue))  # type: ignore[arg-type]
+    assert timer(queue.call) == pytest.approx(3.0e-3)

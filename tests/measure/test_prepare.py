@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -15,7 +16,9 @@ from bench.config import Experiment, build_experiment
 from bench.contract import Device, Optimization, Partition, Slot, plugin
 from bench.errors import InfeasibleHere
 from bench.measure import conductor, prepare
+from bench.measure.ceilings import Ceilings
 from bench.measure.prepare import Prepared, builder_slot
+from bench.measure.work import Work
 from bench.runtimes.torch_eager import TorchEager
 
 SLOT = Slot(index=0, threads=2, executes_on="cuda", gpu="GPU-1", sm_count=132)
@@ -162,3 +165,78 @@ def test_a_partition_that_cannot_be_applied_spoils_only_its_own_cells(
     cells = prepared_cells(experiment, [], monkeypatch, fails=True)
     assert "thirds could not be applied: it is in use" in (cells["thirds", "engine"].failure or "")
     assert cells["full", "engine"].failure == "of full"
+
+
+# --- what an item costs, and what a slot reaches --------------------------------------------------------------------
+
+
+def counted(
+    experiment: Experiment, cache: Path, monkeypatch: pytest.MonkeyPatch, counting: Callable[[Path], None]
+) -> tuple[list[Prepared], list[str]]:
+    """Both optimizations prepared by a builder that only notes what it is asked for."""
+    asked: list[str] = []
+
+    def build(self: Any, task: Any, do: str, folder: Path) -> dict[str, float]:
+        asked.append(do)
+        if do == "count":
+            counting(folder)
+        return {"build_s": 1.0}
+
+    monkeypatch.setattr(prepare._Preparation, "_in_builder", build)
+    here = replace(experiment, cache_dir=cache)
+    return [prepare.prepare(here, name, 1, {}, SLOT) for name in ("fp32", "engine")], asked
+
+
+def test_work_is_counted_once_for_all_optimizations_of_a_model(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(1e9, 5e8, 1e6, 100.0)
+    prepared, asked = counted(experiment, tmp_path, monkeypatch, work.write)
+    assert [item.work for item in prepared] == [work, work]
+    assert asked == ["build", "count", "build"]
+
+
+def test_work_that_cannot_be_counted_spoils_no_artifact(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        raise prepare.ChildFailed("the builder of fp32 was killed by signal 9")
+
+    (item, _), _ = counted(experiment, tmp_path, monkeypatch, killed)
+    assert item.failure is None and item.artifact is not None
+    assert item.summary()["no_ceiling"] == "its work could not be counted: the builder of fp32 was killed by signal 9"
+
+
+def test_work_is_not_counted_for_a_rehearsal(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed = replace(experiment, device=device(rehearsal=True))
+    (item, _), asked = counted(rehearsed, tmp_path, monkeypatch, Work().write)
+    assert asked == ["build", "build"]
+    assert "rehearsed" in item.summary()["no_ceiling"]
+
+
+def test_what_a_partitions_slots_reach_is_measured_once_and_only_where_work_is_known(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Any] = []
+
+    def measure(cache: Path, device: Device, partition: Any, slot: Slot, environment: Any) -> Ceilings:
+        measured.append((partition, slot.gpu))
+        return Ceilings({"fp32": 1e12})
+
+    monkeypatch.setattr(conductor.ceilings, "find_or_measure", measure)
+    quiet: Any = SimpleNamespace()
+    config = {**experiment.config, "partitions": {"full": {"a": 1}, "thirds": {"b": 2}}}
+    made = conductor.Conductor(replace(experiment, config=config), quiet, quiet, quiet)
+    known = replace(prepare.unprepared(experiment, "fp32", 1, ""), work=Work(1e9, 5e8, 1e6, 100.0), failure=None)
+    unknown = replace(known, work=Work(unknown="not counted"))
+    failed = replace(known, failure="of memory")
+    for partition in ("full", "thirds"):
+        slot = replace(SLOT, gpu=partition)
+        for item in (unknown, failed):
+            assert made._with_ceilings(item, partition, slot) == item
+        assert made._with_ceilings(known, partition, "it could not be applied") == known
+        for _ in range(2):
+            assert made._with_ceilings(known, partition, slot).ceilings == Ceilings({"fp32": 1e12})
+    assert measured == [({"a": 1}, "full"), ({"b": 2}, "thirds")]
