@@ -37,6 +37,7 @@ HEAVY = frozenset(
         "aten::dot",
         "aten::_int_mm",
         "aten::_scaled_mm",
+        "aten::_scaled_mm_v2",
         "aten::_weight_int4pack_mm",
         "aten::_weight_int4pack_mm_for_cpu",
         "aten::_cslt_sparse_mm",
@@ -48,6 +49,7 @@ HEAVY = frozenset(
         "aten::_nnpack_spatial_convolution",
         "aten::thnn_conv2d",
         "aten::cudnn_convolution",
+        "aten::cudnn_convolution_transpose",
         "aten::cudnn_convolution_relu",
         "aten::cudnn_convolution_add_relu",
         "aten::_scaled_dot_product_flash_attention_for_cpu",
@@ -137,7 +139,8 @@ def profiled(call: Callable[[], Any]) -> Mapping[str, Any]:
     call()
     if on_cuda:
         torch.cuda.synchronize()
-    with profile(record_shapes=True, use_device="cuda" if on_cuda else None) as profiler:
+    # Without Kineto it would record no kernels, and say nothing of it.
+    with profile(record_shapes=True, use_device="cuda" if on_cuda else None, use_kineto=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"

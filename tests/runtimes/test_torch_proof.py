@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.profiler import ProfilerActivity
 
-from bench.runtimes.torch_proof import heavy_operators, is_heavy, longest, majority, read_trace
+from bench.runtimes.torch_proof import heavy_operators, is_heavy, longest, majority, profiled, read_trace
 
 from .made_up_traces import Made
 
@@ -138,6 +140,30 @@ def test_the_longest_kernels_are_kept_by_name_and_cut() -> None:
     assert len(kept) == 10
     assert kept[0] == {"name": "kernel11" + "x" * 112, "count": 2, "total_us": 24}
     assert [kernel["total_us"] for kernel in kept] == sorted((kernel["total_us"] for kernel in kept), reverse=True)
+
+
+@pytest.mark.parametrize("on_cuda", [False, True])
+def test_the_real_profiler_is_asked_for_kernels_where_cuda_is_used(
+    on_cuda: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[set[Any]] = []
+    done: list[str] = []
+
+    class Spy(torch.autograd.profiler.profile):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            recorded.append(set(self.kineto_activities))
+            self.kineto_activities.discard(ProfilerActivity.CUDA)  # to run here after all
+
+    both = {ProfilerActivity.CPU, ProfilerActivity.CUDA}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: on_cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: on_cuda)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: done.append("wait"))
+    monkeypatch.setattr(torch.autograd.profiler, "_supported_activities", lambda: both)
+    monkeypatch.setattr(torch.autograd.profiler, "profile", Spy)
+    profiled(lambda: done.append("call"))
+    assert recorded == [both if on_cuda else {ProfilerActivity.CPU}]
+    assert done == (["call", "wait", "call", "wait"] if on_cuda else ["call", "call"])
 
 
 def test_a_trace_of_a_cpu_tells_of_no_kernels() -> None:
