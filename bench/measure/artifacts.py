@@ -58,6 +58,7 @@ LIBRARIES = (
     "nvidia-modelopt",
     "tensorrt",
     "tensorrt-cu13",
+    "tensorrt-cu13-libs",
 )
 
 

@@ -19,10 +19,10 @@ from typing import Any
 
 from bench import clock
 from bench.contract import Device, Slot, importable
+from bench.feasibility import torch_infeasible
 from bench.isolation.process import Processes
 from bench.measure import artifacts
 from bench.measure.link import ChildFailed, Link, await_events
-from bench.runtimes.cuda_slot import torch_infeasible
 
 RATES = "rates.json"
 LIMIT_S = 120.0

@@ -16,8 +16,6 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from bench.contract import Event, Slot, Stream
-from bench.feasibility import needs_cuda as needs_cuda
-from bench.feasibility import torch_infeasible as torch_infeasible
 from bench.runtimes.green_context import green_context, sm_resource
 
 CUDA_DEVICE = "cuda:0"
@@ -135,9 +133,12 @@ def on_slot(slot: Slot, fp32_precision: Fp32Precision = "ieee") -> Iterator[Plac
 
 
 def set_fp32(precision: Fp32Precision) -> None:
-    """Convolutions would use TF32 by default. Set for each kind, for a setting of one outranks that of all."""
+    """Convolutions would use TF32 by default. Set for each kind, for a setting of one outranks that of all; and by the
+    older switches first, which torch refuses to read (Inductor reads one) where they contradict the newer ones."""
     import torch
 
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.fp32_precision = precision
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.conv.fp32_precision = precision

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.runtimes.cuda_slot import CudaPlace, needs_cuda, on_slot
+from bench.feasibility import needs_cuda
+from bench.runtimes.cuda_slot import CudaPlace, on_slot
 from bench.runtimes.onnx_kernels import CudaLoaded
 from bench.runtimes.onnx_session import CPU, Providers, export_infeasible, graph_path, open_session, write_graph
 

@@ -22,8 +22,9 @@ from torch.cuda.green_contexts import GreenContext
 
 from bench.contract import Device, Recipe, Slot
 from bench.devices import host
+from bench.feasibility import needs_cuda
 from bench.runtimes import cuda_slot, green_context
-from bench.runtimes.cuda_slot import CudaPlace, CudaStream, Place, needs_cuda, on_slot
+from bench.runtimes.cuda_slot import CudaPlace, CudaStream, Place, on_slot
 from bench.runtimes.green_context import SmResource, green_sms
 from bench.runtimes.onnxruntime import OnnxRuntime
 from bench.runtimes.python_call import PythonCall
@@ -139,6 +140,14 @@ def test_fp32_means_fp32_whatever_was_set_before() -> None:
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
+
+
+@pytest.mark.usefixtures("precisions_restored")
+@pytest.mark.parametrize(("precision", "older"), [("ieee", "highest"), ("tf32", "high")])
+def test_the_older_switches_tell_the_same_and_can_be_read(precision: Any, older: str) -> None:
+    cuda_slot.set_fp32(precision)
+    assert torch.get_float32_matmul_precision() == older
+    assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
 
 
 # --- on the CPU, and on a GPU that is only pretended --------------------------------------------------------------

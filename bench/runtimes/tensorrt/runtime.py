@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Literal
 import pydantic
 
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.runtimes.cuda_slot import CudaPlace, Place, needs_cuda, on_slot
+from bench.feasibility import needs_cuda
+from bench.runtimes.cuda_slot import CudaPlace, Place, on_slot
 from bench.runtimes.tensorrt.build import Limits
 from bench.runtimes.tensorrt.candidates import Candidates, Precision, report
 from bench.runtimes.tensorrt.execute import load_engine

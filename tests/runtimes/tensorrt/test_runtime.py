@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench import feasibility
 from bench.contract import Device, Gpu, GpuAddress, Recipe, Slot
 from bench.devices import host
 from bench.devices.mig.layout import MigState
@@ -324,13 +325,13 @@ def gpu(capability: tuple[int, int]) -> Device:
 def test_what_a_gpu_cannot_do_is_infeasible(
     monkeypatch: pytest.MonkeyPatch, precision: Any, capability: tuple[int, int], reason: str | None
 ) -> None:
-    monkeypatch.setattr(cuda_slot, "torch_infeasible", lambda device: None)
+    monkeypatch.setattr(feasibility, "torch_infeasible", lambda device: None)
     monkeypatch.setattr(runtime, "importable", lambda name: True)
     assert TensorRT(precision=precision).infeasible(Glyphs(), gpu(capability)) == reason
 
 
 def test_what_making_graphs_needs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_slot, "torch_infeasible", lambda device: None)
+    monkeypatch.setattr(feasibility, "torch_infeasible", lambda device: None)
     monkeypatch.setattr(runtime, "importable", lambda name: name != "modelopt")
     assert TensorRT(precision="fp32").infeasible(Glyphs(), gpu((9, 0))) is None
     for precision in ("fp16", "int8", "fp8", "best"):
