@@ -1,4 +1,4 @@
-"""How near trials came to what their slots were measured to reach at most: the roofline, as one number."""
+"""What limits a cell: how near it came to what its slot was measured to reach at most, or the host that feeds it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from bench.records import TrialRecord
 
 MEMORY = "memory"
 LONGEST_NAME = 16
+HOST_BOUND = 0.9
+"""Of the requests' time, how much the host may need to queue them before it is what limits."""
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,9 @@ def limit(trials: Sequence[TrialRecord]) -> Limit | None:
             share = fmean(trial.telemetry[name] for trial in told)
             found.append(Limit(share, MEMORY if name == "bytes_share" else precision))
     return max(found, key=lambda limit: limit.share, default=None)
+
+
+def host_bound(trials: Sequence[TrialRecord]) -> bool:
+    """Whether a GPU waited for its host: what is faster there launches faster. False on a CPU."""
+    told = [trial.telemetry["queueing_share"] for trial in trials if "queueing_share" in trial.telemetry]
+    return bool(told) and fmean(told) >= HOST_BOUND

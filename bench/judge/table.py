@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import geometric_mean
 from typing import Any
 
-from bench.judge.limit import Limit, limit
+from bench.judge.limit import Limit, host_bound, limit
 from bench.judge.reasons import without_numbers
 from bench.judge.speedup import Cell, Cells, SpeedUp, by_cell, speed_up
 from bench.judge.tails import tail
@@ -19,7 +19,7 @@ from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 class Row:
     """One partition x optimization. Throughput is the geometric mean over valid trials; None where no trial is valid.
     p50 and p99 are means over processes (tails.py); None where a process answered too few requests to have one, of
-    which `p99_requests` is the fewest. `limit` is of valid trials. `remarks` counts the reasons of the others:
+    which `p99_requests` is the fewest. `limit` and `host_bound` are of valid trials. `remarks` counts the reasons of the others:
     reasons that differ only in their numbers count as one, and the first stands for all."""
 
     partition: str
@@ -34,6 +34,7 @@ class Row:
     p99_ms: float | None
     p99_requests: int
     limit: Limit | None
+    host_bound: bool
     speedup: SpeedUp | None
     quality: Quality | None
     remarks: tuple[tuple[str, int], ...]
@@ -68,6 +69,7 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
         p99_ms=tail(valid, "p99").estimate,
         p99_requests=tail(valid, "p99").fewest,
         limit=limit(valid),
+        host_bound=host_bound(valid),
         speedup=speed_up(measured, partition, optimization, plan.baseline),
         quality=next((t.quality for t in mine if t.quality), None),
         remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),

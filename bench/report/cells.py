@@ -35,7 +35,7 @@ def cell_line(row: Row, baseline: str) -> CellLine:
         numbers.rate(row.throughput_per_s),
         numbers.ms(row.p50_ms),
         "too few" if row.valid and row.p99_ms is None else numbers.ms(row.p99_ms),
-        numbers.of_ceiling(row.limit),
+        numbers.of_ceiling(row.limit, row.host_bound),
         "baseline" if is_baseline else numbers.ratio(row.speedup),
         numbers.quality(row.quality, is_baseline),
         f"{row.valid}/{row.planned}",

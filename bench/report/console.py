@@ -89,6 +89,8 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
             "of ceiling: multiply-adds per second, as a share of what the slot was measured to reach in that precision "
             "with large matrix products; memory: bytes per second, of its bandwidth. The nearer limit."
         )
+    if any(row.host_bound for row in rows):
+        lines.append("host-bound: the GPU waited for the host to queue its work; what is faster there launches faster.")
     metrics = {row.quality.metric for row in rows if row.quality}
     if "accuracy" in metrics:
         items = next(row.quality.items for row in rows if row.quality)

@@ -27,9 +27,10 @@ def ratio(found: SpeedUp | None) -> str:
     return str(found) if found else NONE
 
 
-def of_ceiling(found: Limit | None) -> str:
-    """How near to the physical limit, and to which."""
-    return f"{100 * found.share:,.1f} % {found.of}" if found else NONE
+def of_ceiling(found: Limit | None, host_bound: bool = False) -> str:
+    """How near to the physical limit, and to which; and whether it is the host that limits."""
+    near = [f"{100 * found.share:,.1f} % {found.of}"] if found else []
+    return ", ".join([*near, *(["host-bound"] if host_bound else [])]) or NONE
 
 
 def interval(low: float, high: float, digits: int) -> str:

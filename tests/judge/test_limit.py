@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made_up_runs import faster, plan, run, trial
 
-from bench.judge.limit import Limit, limit
+from bench.judge.limit import Limit, host_bound, limit
 from bench.judge.table import rows, to_json
 from bench.records import TrialRecord
 from bench.report.numbers import of_ceiling
@@ -53,3 +53,11 @@ def test_it_is_in_the_row_of_its_cell_and_only_valid_trials_count() -> None:
 def test_it_is_told_with_what_it_is_of() -> None:
     assert of_ceiling(Limit(0.0234, "int8")) == "2.3 % int8"
     assert of_ceiling(None) == "–"
+    assert of_ceiling(Limit(0.0234, "int8"), host_bound=True) == "2.3 % int8, host-bound"
+    assert of_ceiling(None, host_bound=True) == "host-bound"
+
+
+def test_a_host_that_takes_the_time_of_the_request_to_queue_it_is_what_limits() -> None:
+    assert host_bound([told(queueing_share=0.97), told(queueing_share=0.95), told()])
+    assert not host_bound([told(queueing_share=0.97), told(queueing_share=0.2)])
+    assert not host_bound([told()]), "a CPU queues nothing"

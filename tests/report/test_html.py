@@ -8,11 +8,13 @@ import itertools
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from made_up_runs import plan, run
 from pages import Page
 from rich_report import (
     SPOILED,
@@ -25,8 +27,8 @@ from rich_report import (
 )
 
 from bench.report import html
-from bench.report.data import build
-from bench.report.sections.environment import command
+from bench.report.data import RunReport, build
+from bench.report.sections.environment import command, environment
 from bench.report.sections.pareto import Point, front
 from bench.report.sections.trials import script_json
 from bench.report.words import SIGNS
@@ -249,3 +251,15 @@ def test_nothing_measured_at_all(tmp_path: Path) -> None:
 def test_published_figures_alone() -> None:
     page = unscripted(html.render(build(claims(), [], published())))
     assert "published figures" in page.shown and "as printed, no interval: a paper" in page.shown
+
+
+def test_what_the_times_of_requests_hold_is_told_with_the_environment() -> None:
+    def measured(planned: Any) -> dict[str, Any]:
+        kind = "cold" if planned.block == 1 else "hot"
+        return {"proof": {"issued": {"transfers": "excluded", "inputs": kind}}}
+
+    made = run(plan(blocks=2), measured)
+    facts = environment(cast(RunReport, SimpleNamespace(run=made))).facts
+    assert facts[:2] == [("requests transfers", "excluded"), ("requests inputs", "cold or hot")]
+    spoiled = run(plan(blocks=1), lambda planned: {"proof": {"issued": ["no", "mapping"]}})
+    assert ("requests", "no, mapping") in environment(cast(RunReport, SimpleNamespace(run=spoiled))).facts

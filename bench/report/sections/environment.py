@@ -33,7 +33,17 @@ def environment(run: RunReport) -> Environment:
     """As far as the record tells."""
     told = run.run.description
     facts = [fact for part in ("device", "fingerprint", "subject") for fact in _flat(part, told.get(part))]
+    facts = [*_issued(run), *facts]
     return Environment(facts[:MOST_LINES], _configuration(told.get("config")), command(told))
+
+
+def _issued(run: RunReport) -> list[tuple[str, str]]:
+    """What the times of a GPU's requests hold, and how cold its caches were; it may differ from cell to cell."""
+    found: dict[str, set[str]] = {}
+    for trial in run.run.trials:
+        for name, value in _flat("requests", trial.proof.get("issued"), depth=1):
+            found.setdefault(name, set()).add(value)
+    return [(name, " or ".join(sorted(values))[:LONGEST]) for name, values in found.items()]
 
 
 def command(told: Mapping[str, Any]) -> str:
