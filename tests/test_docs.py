@@ -17,8 +17,8 @@ from bench import contract
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
 EXAMPLE = re.compile(r"```\w+ file=(\S+)\n(.*?)```", re.DOTALL)
-POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Partition", "Scenario", "TelemetrySource", "TelemetryReader",
-          "Isolation", "Process", "Protocol")  # fmt: skip
+POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",
+          "TelemetryReader", "Isolation", "Process", "Protocol")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_list_of_points_is_complete() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/injected-truth.md"]
+    "page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/gpu.md", "docs/injected-truth.md"]
 )
 def test_links_and_paths_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
