@@ -17,6 +17,11 @@ from bench import contract
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
 EXAMPLE = re.compile(r"```\w+ file=(\S+)\n(.*?)```", re.DOTALL)
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("method", "plugins", "gpu", "injected-truth")),
+)
 POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",
           "TelemetryReader", "Isolation", "Process", "Protocol")  # fmt: skip
 
@@ -84,9 +89,7 @@ def test_the_list_of_points_is_complete() -> None:
     assert abstract <= set(POINTS)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/method.md", "docs/plugins.md", "docs/gpu.md", "docs/injected-truth.md"]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_and_paths_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):

@@ -19,8 +19,8 @@ from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 class Row:
     """One partition x optimization. Throughput is the geometric mean over valid trials; None where no trial is valid.
     p50 and p99 are means over processes (tails.py); None where a process answered too few requests to have one, of
-    which `p99_requests` is the fewest. `limit` and `host_bound` are of valid trials. `remarks` counts the reasons of the
-    others: reasons that differ only in their numbers count as one, and the first stands for all."""
+    which `p99_requests` is the fewest. `limit` and `host_bound` are of valid trials. `remarks` counts the reasons of
+    the others: reasons that differ only in their numbers count as one, and the first stands for all."""
 
     partition: str
     optimization: str
