@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from bench.contract import Event, Slot, Stream
-from bench.runtimes.green_context import green_context, sm_resource
+from bench.runtimes.green_context import Green, green_context
 
 CUDA_DEVICE = "cuda:0"
 """CUDA_VISIBLE_DEVICES names exactly one."""
@@ -45,10 +45,12 @@ class Place:
 
 @dataclass(frozen=True)
 class CudaStream(Stream):
-    """`torch_stream` is the current stream of this process."""
+    """`torch_stream` is the current stream of this process. `green`: the context that it belongs to; None: the
+    device's own."""
 
     torch_stream: Any
     l2_bytes: int
+    green: Green | None = None
 
     @property
     def handle(self) -> int:
@@ -58,7 +60,10 @@ class CudaStream(Stream):
     def event(self) -> Event:
         from torch.cuda import Event as CudaEvent
 
+        if self.green:
+            self.green.make_current()
         made: Event = CudaEvent(enable_timing=True)
+        made.record()  # only now does torch make it, in the current context, which may be another one later
         return made
 
     def wait(self) -> None:
@@ -76,12 +81,15 @@ class CudaStream(Stream):
 
 @dataclass(frozen=True)
 class CudaPlace(Place):
-    """A GPU or a MIG device. `green`: a green context is current."""
+    """A GPU or a MIG device, or a green context of one."""
 
     kind: ClassVar[str] = "cuda"
 
     queue: CudaStream
-    green: bool
+
+    @property
+    def green(self) -> bool:
+        return self.queue.green is not None
 
     @property
     def stream(self) -> CudaStream:
@@ -94,7 +102,8 @@ class CudaPlace(Place):
         import torch
 
         device = torch.cuda.get_device_properties(CUDA_DEVICE)
-        held = sm_resource().count if self.green else device.multi_processor_count
+        green = self.queue.green
+        held = green.sm_count if green else device.multi_processor_count
         return {
             "device": device.name,
             "uuid": str(device.uuid),
@@ -123,13 +132,13 @@ def on_slot(slot: Slot, fp32_precision: Fp32Precision = "ieee") -> Iterator[Plac
         raise RuntimeError(f"torch should see the one GPU of this slot, and sees {torch.cuda.device_count()}")
     set_fp32(fp32_precision)
     torch.cuda.synchronize()  # makes the primary context, from which a green one is made
-    green = slot.sm_share is not None
     with ExitStack() as division:
+        green = division.enter_context(green_context(slot.sm_share)) if slot.sm_share else None
         # The legacy default stream waits for all others, and cannot be captured in a CUDA graph.
-        stream = division.enter_context(green_context(slot.sm_share)) if slot.sm_share else torch.cuda.Stream()
+        stream = green.stream if green else torch.cuda.Stream()
         division.enter_context(torch.cuda.stream(stream))
         l2_bytes = torch.cuda.get_device_properties(CUDA_DEVICE).L2_cache_size
-        yield CudaPlace(CudaStream(stream, l2_bytes), green)
+        yield CudaPlace(CudaStream(stream, l2_bytes, green))
 
 
 def set_fp32(precision: Fp32Precision) -> None:

@@ -36,33 +36,59 @@ def green_sms(share: float, total: int, minimum: int, alignment: int) -> int:
     return count
 
 
-def sm_resource() -> SmResource:
-    """Of the current CUDA context: of the whole device in its primary context, of its part in a green one."""
+@dataclass(frozen=True)
+class Green:
+    """A green context that exists: its stream, torch's, and its handle, the driver's.
+
+    Libraries make the device's primary context the current one as they please (cudaSetDevice: Inductor's code, ONNX
+    Runtime). That moves no work, which stays with its stream; but events are of the context in which they are made, and
+    torch takes the green context for the current one when it leaves it."""
+
+    stream: Any
+    context: Any
+
+    def make_current(self) -> None:
+        driver = _driver()
+        _checked(driver, driver.cuCtxSetCurrent(self.context))
+
+    @property
+    def sm_count(self) -> int:
+        """Multiprocessors that it holds, asked now."""
+        return sm_resource(self.context).count
+
+
+def current_context() -> Any:
     driver = _driver()
-    context = _checked(driver, driver.cuCtxGetCurrent())
+    return _checked(driver, driver.cuCtxGetCurrent())
+
+
+def sm_resource(context: Any) -> SmResource:
+    """Of the whole device in its primary context, of its part in a green one."""
+    driver = _driver()
     kind = driver.CUdevResourceType.CU_DEV_RESOURCE_TYPE_SM
     resource = _checked(driver, driver.cuCtxGetDevResource(context, kind)).sm
     return SmResource(resource.smCount, resource.minSmPartitionSize, resource.smCoscheduledAlignment)
 
 
 @contextmanager
-def green_context(share: float) -> Iterator[Any]:
-    """A stream of a new green context, which is the current context meanwhile.
+def green_context(share: float) -> Iterator[Green]:
+    """A new green context, which is the current context meanwhile.
 
     Work must be queued on this very stream: those of torch's own pool belong to the whole device, and what is queued
     (or captured) there would use all of it."""
     from torch.cuda.green_contexts import GreenContext
 
-    whole = sm_resource()
+    whole = sm_resource(current_context())
     wanted = green_sms(share, whole.count, whole.minimum, whole.alignment)
     context = GreenContext.create(num_sms=wanted, device_id=0)
     context.set_context()
+    green = Green(context.Stream(), current_context())
     try:
-        got = sm_resource().count
-        if got != wanted:
-            raise RuntimeError(f"asked for a green context of {wanted} multiprocessors, got one of {got}")
-        yield context.Stream()
+        if green.sm_count != wanted:
+            raise RuntimeError(f"asked for a green context of {wanted} multiprocessors, got one of {green.sm_count}")
+        yield green
     finally:
+        green.make_current()
         context.pop_context()
 
 
@@ -73,9 +99,9 @@ def _driver() -> Any:
         raise RuntimeError("a green context needs cuda-bindings, which is not installed") from error
 
 
-def _checked(driver: Any, answer: tuple[Any, Any]) -> Any:
-    """The value in an answer of cuda.bindings, (result, value)."""
-    result, value = answer
+def _checked(driver: Any, answer: tuple[Any, ...]) -> Any:
+    """The value in an answer of cuda.bindings, (result, value) or (result,)."""
+    result, *values = answer
     if result != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(f"the CUDA driver says {result.name}")
-    return value
+    return values[0] if values else None

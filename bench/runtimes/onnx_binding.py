@@ -84,9 +84,11 @@ class BoundLoaded(Loaded):
         import torch
 
         wanted = {node.name: getattr(torch, TYPES[node.type][0]) for node in self.session.get_inputs()}
+        if missing := sorted(set(wanted) - set(inputs)):
+            raise RuntimeError(f"the graph wants inputs {missing}, and is given {sorted(inputs)}")
         return {
-            name: torch.tensor(np.ascontiguousarray(array)).to(wanted[name]).contiguous()
-            for name, array in inputs.items()
+            name: torch.tensor(np.ascontiguousarray(inputs[name])).to(dtype).contiguous()
+            for name, dtype in wanted.items()
         }
 
     def _call(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:

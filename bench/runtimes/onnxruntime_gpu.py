@@ -7,6 +7,7 @@ that was. In a green context, ONNX Runtime makes the GPU's primary context the c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -28,15 +29,15 @@ NO_INT8 = (
     "or fp16 between its pairs (docs/FAQ.md and issue 24807 of microsoft/onnxruntime); int8 on a GPU needs TensorRT"
 )
 
-ConvolutionSearch = Literal["EXHAUSTIVE", "HEURISTIC", "DEFAULT"]
+ConvolutionSearch = Literal["EXHAUSTIVE", "HEURISTIC"]
 
 
 @plugin
 class OnnxRuntimeCuda(Runtime):
     """`precision`: "fp16" converts the graph, "int8" is known to be impossible.
 
-    `convolution_search`: how cuDNN's algorithms are chosen when a shape is first seen. "EXHAUSTIVE", ONNX Runtime's
-    default, times them all, before anything is measured."""
+    `convolution_search`: which of cuDNN's heuristics chooses algorithms when a shape is first seen. "EXHAUSTIVE", ONNX
+    Runtime's default, is the more careful one; none is timed."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"torch", "onnx"})
     requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx", "torch")
@@ -62,12 +63,16 @@ class OnnxRuntimeCuda(Runtime):
 
     @contextmanager
     def load(self, recipe: Recipe, folder: Path, slot: Slot) -> Iterator[Loaded]:
+        tf32 = self.precision != "fp32"  # off, its convolutions are kept from tensor cores, in fp16 as well
+        if not tf32:
+            # ONNX Runtime tries convolutions again with TF32 where cuDNN finds none without.
+            os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         with on_gpu(slot) as place:
             where = place.detail()  # now: the green context is no longer current once ONNX Runtime has run
-            providers: Providers = {CUDA: cuda_options(place, self.convolution_search), CPU: {}}
+            providers: Providers = {CUDA: cuda_options(place, tf32, self.convolution_search), CPU: {}}
             new_session = partial(open_session, graph_path(recipe, folder), providers, slot.threads)
             session = new_session()
-            yield CudaLoaded(session, new_session, place, CUDA, session_detail(session, slot, where))
+            yield CudaLoaded(session, new_session, place, CUDA, session_detail(session, slot, where, tf32))
 
 
 def gpu_infeasible(workload: Workload, device: Device) -> str | None:
@@ -94,22 +99,24 @@ def on_gpu(slot: Slot) -> Iterator[CudaPlace]:
         yield place
 
 
-def cuda_options(place: CudaPlace, convolution_search: ConvolutionSearch) -> dict[str, str]:
+def cuda_options(
+    place: CudaPlace, tf32: bool = False, convolution_search: ConvolutionSearch = "EXHAUSTIVE"
+) -> dict[str, str]:
     """Of the CUDA provider. It would use TF32 for fp32 by default, and a stream of its own."""
     return {
         "device_id": "0",
         "user_compute_stream": str(place.stream.handle),
-        "use_tf32": "0",
+        "use_tf32": str(int(tf32)),
         "cudnn_conv_algo_search": convolution_search,
     }
 
 
-def session_detail(session: Any, slot: Slot, where: Mapping[str, Any]) -> dict[str, Any]:
+def session_detail(session: Any, slot: Slot, where: Mapping[str, Any], tf32: bool = False) -> dict[str, Any]:
     """For the proof: what the session says of itself. RuntimeError where it uses TF32 all the same."""
     import onnxruntime as ort
 
     reported = session.get_provider_options()[CUDA]
-    if reported.get("use_tf32", "0") != "0":
+    if not tf32 and reported.get("use_tf32", "0") != "0":
         raise RuntimeError("ONNX Runtime was told not to use TF32, and says that it does")
     told = {name: reported.get(name) for name in ("use_tf32", "cudnn_conv_algo_search")}
     return {"onnxruntime": ort.__version__, "threads": slot.threads, **where, **told}

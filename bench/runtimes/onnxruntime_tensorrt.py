@@ -56,7 +56,9 @@ class OnnxRuntimeTensorrt(Runtime):
             built = _engines(folder)
             new_session = partial(_open, recipe, folder, slot, place)
             session = new_session()
-            if _engines(folder) != built:
+            if anew := _engines(folder) - built:
+                for name, *_ in anew:  # or the next tenant would take them for the artifact's
+                    (folder / name).unlink()
                 raise RuntimeError("TensorRT built an engine anew: those of the artifact do not fit this slot")
             yield EnginesLoaded(session, new_session, place, TENSORRT, session_detail(session, slot, where))
 
@@ -65,7 +67,6 @@ def _open(recipe: Recipe, folder: Path, slot: Slot, place: CudaPlace, profile_pr
     """Shapes are fixed, so engines are built when a session is made, unless they are in `folder` already."""
     if importable(PACKAGE):
         import_module(PACKAGE)
-    cuda = cuda_options(place, "EXHAUSTIVE")
     tensorrt = {
         "device_id": "0",
         "user_compute_stream": str(place.stream.handle),
@@ -73,7 +74,10 @@ def _open(recipe: Recipe, folder: Path, slot: Slot, place: CudaPlace, profile_pr
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(folder),
     }
-    providers: Providers = {TENSORRT: tensorrt, CUDA: cuda, CPU: {}}
+    if place.green:
+        # Streams that TensorRT makes itself would belong to the whole device.
+        tensorrt["trt_auxiliary_streams"] = "0"
+    providers: Providers = {TENSORRT: tensorrt, CUDA: cuda_options(place), CPU: {}}
     return open_session(graph_path(recipe, folder), providers, slot.threads, profile_prefix)
 
 

@@ -74,7 +74,7 @@ def pretended_place(monkeypatch: pytest.MonkeyPatch) -> tuple[CudaPlace, list[An
     monkeypatch.setattr(CudaPlace, "put", lambda self, value: value)
     monkeypatch.setattr(CudaPlace, "detail", lambda self: {"device": "NVIDIA H200"})
     stream = PretendedStream(SimpleNamespace(cuda_stream=77), 0)
-    return CudaPlace(stream, green=False), stream.done
+    return CudaPlace(stream), stream.done
 
 
 @contextmanager

@@ -115,20 +115,25 @@ def test_the_names_of_the_cuda_driver_are_those_of_cuda_bindings() -> None:
     resource = driver.CUdevResource()
     for name in ("smCount", "minSmPartitionSize", "smCoscheduledAlignment"):
         assert isinstance(getattr(resource.sm, name), int)
-    assert callable(driver.cuCtxGetCurrent) and callable(driver.cuCtxGetDevResource)
+    for name in ("cuCtxGetCurrent", "cuCtxSetCurrent", "cuCtxGetDevResource"):
+        assert callable(getattr(driver, name))
 
 
 def test_without_cuda_bindings_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
     with pytest.raises(RuntimeError, match="needs cuda-bindings, which is not installed"):
-        green_context.sm_resource()
+        green_context.current_context()
 
 
 @pytest.fixture
 def precisions_restored() -> Iterator[None]:
+    """The older switches first, as `set_fp32` does: torch refuses to read them where they contradict the newer ones."""
     matmul, conv, rnn = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    older = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     before = [torch.backends.fp32_precision, *(kind.fp32_precision for kind in (matmul, conv, rnn))]
     yield
+    torch.set_float32_matmul_precision(older[0])
+    torch.backends.cudnn.allow_tf32 = older[1]
     torch.backends.fp32_precision, matmul.fp32_precision, conv.fp32_precision, rnn.fp32_precision = before
 
 
@@ -205,6 +210,9 @@ class Pretended:
         self.done.append("set")
         self.current = SmResource(self.given or self.asked, 8, 8)
 
+    def make_current(self) -> None:
+        self.done.append("current")
+
     def pop_context(self) -> None:
         self.done.append("pop")
         self.current = self.whole
@@ -215,8 +223,9 @@ def pretended(monkeypatch: pytest.MonkeyPatch, precisions_restored: None) -> Pre
     made = Pretended(H200)
     properties = SimpleNamespace(name="NVIDIA H200", uuid="1234", multi_processor_count=132, L2_cache_size=1000)
     monkeypatch.setattr(cuda_slot, "CUDA_DEVICE", "cpu")
-    monkeypatch.setattr(cuda_slot, "sm_resource", lambda: made.current)
-    monkeypatch.setattr(green_context, "sm_resource", lambda: made.current)
+    monkeypatch.setattr(green_context, "current_context", lambda: made.current)
+    monkeypatch.setattr(green_context, "sm_resource", lambda context: context)
+    monkeypatch.setattr(green_context.Green, "make_current", made.make_current)
     monkeypatch.setattr(torch.cuda, "Stream", made.new_stream)
     monkeypatch.setattr(torch.cuda, "stream", made.use)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
@@ -267,7 +276,7 @@ def test_models_and_tensors_go_to_the_device() -> None:
         def to(self, device: str) -> str:
             return f"on {device}"
 
-    assert CudaPlace(CudaStream(None, 0), green=False).put(Movable()) == "on cuda:0"
+    assert CudaPlace(CudaStream(None, 0)).put(Movable()) == "on cuda:0"
 
 
 @pytest.mark.parametrize(("share", "count"), [(1 / 7, 16), (1 / 3, 40)])
@@ -278,6 +287,18 @@ def test_a_share_is_a_green_context_that_is_left_again(pretended: Pretended, sha
         detail = place.detail()
     assert pretended.done[-1] == "pop"
     assert (detail["sm_count"], detail["sm_total"], detail["green_context"]) == (count, 132, True)
+
+
+def test_a_green_context_is_current_when_events_are_made_and_when_it_is_left(
+    pretended: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else made another one current meanwhile."""
+    event = SimpleNamespace(record=lambda: pretended.done.append("record"))
+    monkeypatch.setattr(torch.cuda, "Event", lambda enable_timing: event)
+    with on_slot(Slot(index=0, threads=1, executes_on="cuda", sm_share=0.5)) as place:
+        assert place.stream is not None and place.stream.event() is event
+        assert pretended.done[-2:] == ["current", "record"]
+    assert pretended.done[-3:] == ["leave", "current", "pop"]
 
 
 def test_a_green_context_is_left_when_something_fails(pretended: Pretended) -> None:

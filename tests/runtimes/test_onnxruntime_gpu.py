@@ -36,7 +36,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> CudaPlace:
 
 
 def test_fp32_is_not_tf32_and_work_stays_on_the_slots_stream(place: CudaPlace) -> None:
-    options = cuda_options(place, "HEURISTIC")
+    options = cuda_options(place, convolution_search="HEURISTIC")
     assert options["use_tf32"] == "0" and options["user_compute_stream"] == "77"
     assert options["cudnn_conv_algo_search"] == "HEURISTIC"
     assert all(isinstance(value, str) for value in options.values())

@@ -36,16 +36,24 @@ class Candidates:
     limits: Limits
     place: CudaPlace
 
-    def build(self, precisions: tuple[Precision, ...]) -> list[Candidate]:
+    def build(self, precisions: tuple[Precision, ...]) -> tuple[list[Candidate], dict[str, str]]:
+        """The engines, and of those precisions that this model cannot have: why not. RuntimeError if that is all."""
         started_ns = clock.now_ns()
         source = self._source()
         export_s = clock.seconds(clock.now_ns() - started_ns)
-        made = []
+        made: list[Candidate] = []
+        failed: dict[str, str] = {}
         timings = b""
         for precision in precisions:
-            candidate, timings = self._engine(source, precision, timings, timed=len(precisions) > 1)
+            try:
+                candidate, timings = self._engine(source, precision, timings, timed=len(precisions) > 1)
+            except (RuntimeError, ValueError) as error:
+                failed[precision] = str(error)
+                continue
             made.append(replace(candidate, facts={"export_s": export_s, **candidate.facts}))
-        return made
+        if not made:
+            raise RuntimeError("; ".join(f"{precision}: {reason}" for precision, reason in failed.items()))
+        return made, failed
 
     def _source(self) -> Path:
         if self.recipe.workload.kind == "onnx":
@@ -95,9 +103,11 @@ def converted(source: Path, target: Path, workload: Workload, precision: Precisi
     return target
 
 
-def report(chosen: Candidate, made: list[Candidate]) -> dict[str, Any]:
+def report(chosen: Candidate, made: list[Candidate], failed: dict[str, str]) -> dict[str, Any]:
     """What build.json holds: how the engine came about, and what it was chosen from."""
     told = {**chosen.facts}
+    if failed:
+        told["failed"] = failed
     if len(made) > 1:
         told["candidates"] = [{**candidate.facts, "call_ms": candidate.call_ms} for candidate in made]
     return told

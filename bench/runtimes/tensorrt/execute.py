@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,15 @@ class EngineLoaded(Loaded):
     """Every bound input has an execution context of its own, because a context holds one set of addresses and setting
     them is no part of a request. All of them share one block of memory for activations, `scratch`: on one stream no
     call begins before the last one has ended. So another bound input costs little more than its inputs and outputs.
+    `spare`: contexts whose calls are gone, for the next inputs. To make one takes long, and evaluation binds thousands;
+    to destroy one while its work is queued is nowhere allowed.
     """
 
     engine: trt.ICudaEngine
     place: CudaPlace
     scratch: Any
     log: trt.ILogger
+    spare: list[trt.IExecutionContext] = field(default_factory=list)
 
     @property
     def stream(self) -> Stream:
@@ -80,12 +84,13 @@ class EngineLoaded(Loaded):
         """A call that queues one request on these tensors and returns the first output, which it writes anew.
 
         TensorRT tells of a failure by False. Not to look would measure requests that were never executed: that is why
-        the call is a function around TensorRT's own. It is called once here: a context prepares itself for its shapes
-        in its first call, and there may be more bound inputs than a warm-up has calls."""
+        the call is a function around TensorRT's own. A new context is called once here: it prepares itself for its
+        shapes in its first call, and there may be more bound inputs than a warm-up has calls."""
         import tensorrt as trt
         import torch
 
-        context = new_context(self.engine, self.scratch, self.log)
+        fresh = not self.spare
+        context = self._context()
         for name, tensor in tensors.items():
             if not context.set_input_shape(name, tuple(tensor.shape)):
                 raise RuntimeError(f"the engine was built for another shape of {name!r} than {tuple(tensor.shape)}")
@@ -100,8 +105,13 @@ class EngineLoaded(Loaded):
             context.set_tensor_address(name, written[name].data_ptr())
         first = next(iter(written.values()))
         call = partial(queue, context.execute_async_v3, self.place.stream.handle, first, (tensors, written))
-        call()
+        weakref.finalize(call, self.spare.append, context).atexit = False
+        if fresh:
+            call()
         return call
+
+    def _context(self) -> trt.IExecutionContext:
+        return self.spare.pop() if self.spare else new_context(self.engine, self.scratch, self.log)
 
 
 def queue(execute: Callable[[int], bool], handle: int, output: Any, _kept: Any) -> Any:

@@ -23,6 +23,8 @@ HEAVY_TACTICS = re.compile(r"gemm|fprop|dgrad|mha", re.IGNORECASE)
 GENERATED = re.compile(r"__myl_((?:[A-Z][a-z0-9]*)+)")
 """A generated kernel is named by the operators in it, cut short: __myl_FcAddRelu_0x..."""
 HEAVY_OPERATORS = frozenset({"Fc", "Conv", "Gemm", "Mha"})
+HASH = re.compile(r"_0x[0-9a-f]+")
+"""Of a generated kernel; it may happen to read like a type (..._0x7f16ab33de)."""
 LIGHT_TYPES = frozenset({"reformat", "noop", "shuffle", "constant"})
 """Their names tell of the layer they serve, which may be a convolution."""
 
@@ -87,7 +89,7 @@ def precision_of(layer: Mapping[str, Any]) -> str:
     """The type that a heavy layer multiplies in; "unknown" if neither its tactic nor its inputs tell."""
     if _word(layer, "LayerType") == "Myelin":
         return "unknown"  # its inputs do not tell what is multiplied inside
-    tactic = _word(layer, "TacticName")
+    tactic = HASH.sub("", _word(layer, "TacticName"))
     if found := MULTIPLIED.search(tactic):
         return NAMES[found[1]]
     found = READ.search(tactic)

@@ -23,6 +23,8 @@ REPORT = "build.json"
 OLDEST_GPU = (7, 5)
 """TensorRT 11 is built with CUDA 13, which knows no older GPU."""
 FP8_GPU = (8, 9)
+CALIBRATED = ("int8", "fp8", "best")
+"""modelopt runs the graph in ONNX Runtime, this package or that, to see what flows through it."""
 
 
 @plugin
@@ -30,8 +32,9 @@ class TensorRT(Runtime):
     """An engine for one batch size, with the precision that the graph is given: "fp16" converts it, "int8" and "fp8"
     insert Q/DQ pairs scaled by the workload's calibration batches, and everything else in those is fp16.
 
-    "best" builds fp16, int8 and (where the GPU can) fp8, and keeps the one that is fastest in the builder, whose times
-    are in build.json; what is reported is measured again, so that the choice does not flatter the result.
+    "best" builds fp16, int8 and (where the GPU can) fp8, and keeps the one that is fastest in the builder, whose times are
+    in build.json, as is why one of them could not be built. What is reported is measured again, so that the choice does
+    not flatter the result.
 
     workspace_bytes: most memory that one kernel may ask for. None: TensorRT's default, all of the GPU's.
     optimization_level: 0 (fast to build) to 5 (all kernels tried). None: TensorRT's default, 3.
@@ -54,6 +57,7 @@ class TensorRT(Runtime):
         needed = (
             *(("onnxscript", "safetensors") if workload.kind == "torch" else ()),
             *(("modelopt",) if self.precision != "fp32" else ()),
+            *(("onnxruntime",) if self.precision in CALIBRATED else ()),
         )
         missing = [name for name in needed if not importable(name)]
         return f"making its graph needs {', '.join(missing)}, which is not installed" if missing else None
@@ -62,10 +66,11 @@ class TensorRT(Runtime):
         inputs = recipe.workload.inputs(batch_size, seed=0)
         limits = Limits(self.workspace_bytes, self.optimization_level)
         with tempfile.TemporaryDirectory(dir=folder) as graphs, on_slot(slot) as place:
-            made = Candidates(recipe, Path(graphs), inputs, limits, cuda(place)).build(self._precisions())
+            candidates = Candidates(recipe, Path(graphs), inputs, limits, cuda(place))
+            made, failed = candidates.build(self._precisions())
         fastest = min(made, key=lambda candidate: candidate.call_ms or 0.0)
         (folder / ENGINE).write_bytes(fastest.plan)
-        (folder / REPORT).write_text(json.dumps(report(fastest, made), indent=1))
+        (folder / REPORT).write_text(json.dumps(report(fastest, made, failed), indent=1))
 
     def _precisions(self) -> tuple[Precision, ...]:
         import torch

@@ -130,3 +130,12 @@ def read_or_refused(told: str) -> None:
 def test_nesting_without_end_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="layer information"):
         read_layers("[" * 100_000, {})
+
+
+def test_a_hash_in_a_name_is_no_type() -> None:
+    layer = {
+        "LayerType": "gemm",
+        "TacticName": "_gemm_mha_v2_0x7f16ab33debf16c",
+        "Inputs": [{"Name": "x", "DataType": "Float"}],
+    }
+    assert precision_of(layer) == "fp32"

@@ -35,6 +35,7 @@ BATCH = 3
 
 class Stream:
     handle = 77
+    green: object | None = None
 
     def wait(self) -> None:
         return
@@ -52,7 +53,7 @@ class Place(CudaPlace):
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> CudaPlace:
-    made = Place(queue=Stream(), green=False)  # type: ignore[arg-type]
+    made = Place(queue=Stream())  # type: ignore[arg-type]
 
     @contextmanager
     def on_slot(slot: Slot) -> Iterator[CudaPlace]:
@@ -116,7 +117,7 @@ def test_nothing_is_said_to_the_builder_that_nobody_asked_for(trt: Pretended, pl
 def test_in_a_green_context_all_work_stays_on_its_stream(
     trt: Pretended, place: CudaPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    object.__setattr__(place, "green", True)
+    place.queue.green = object()  # type: ignore[misc,assignment]
     build(tmp_path, precision="fp16")
     assert trt.config.max_aux_streams == 0
 
@@ -175,6 +176,26 @@ def test_best_keeps_the_fastest_and_tells_of_the_others(
     assert timings[1] == "timings b'measured' mismatch=False"  # what was timed for one is not timed again
 
 
+def test_best_goes_on_without_a_precision_that_the_model_cannot_have(
+    trt: Pretended, place: CudaPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(source: Path, target: Path, workload: Any, precision: str) -> Path:
+        if precision in refused:
+            raise ValueError("nothing was quantised")
+        return target
+
+    refused = {"int8", "fp8"}
+    monkeypatch.setattr(candidates, "converted", convert)
+    monkeypatch.setattr(candidates, "call_ms", lambda call, stream: 1.0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    told = build(tmp_path, precision="best")
+    assert told["precision"] == "fp16"
+    assert told["failed"] == {"int8": "nothing was quantised", "fp8": "nothing was quantised"}
+    refused.add("fp16")
+    with pytest.raises(RuntimeError, match="fp16: nothing was quantised; int8: nothing was quantised"):
+        build(tmp_path, precision="best")
+
+
 def test_best_leaves_fp8_to_gpus_that_have_it(
     trt: Pretended, place: CudaPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +246,18 @@ def test_bound_inputs_have_contexts_of_their_own_and_share_their_activations(trt
     addresses = [context.addresses for context in trt.contexts]
     assert len({item["image"] for item in addresses}) == len({item["output"] for item in addresses}) == len(calls)
     assert {context.memory for context in trt.contexts} == {(loaded.scratch.data_ptr(), 4096)}
+
+
+def test_the_context_of_a_call_that_is_gone_serves_the_next_input(trt: Pretended, place: CudaPlace) -> None:
+    loaded = load_engine(b"a plan", place)
+    kept = loaded.bind(inputs())
+    for _ in range(5):
+        given = inputs()
+        result = loaded.bind(given)()  # as evaluation does
+    assert len(trt.contexts) == 2
+    assert trt.contexts[1].addresses == {"image": trt.contexts[1].addresses["image"], "output": result.data_ptr()}
+    assert trt.contexts[0].addresses["output"] == kept().data_ptr(), "one that is in use is left alone"
+    assert trt.calls.count(f"execute {Stream.handle}") == 2 + 5 + 1, "only a new context prepares itself"
 
 
 def test_a_request_that_was_not_queued_is_an_error(trt: Pretended, place: CudaPlace) -> None:
