@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bench.contract import Array, Arrays, Device, Loaded, Proof, Recipe, Runtime, Slot, Workload, plugin
-from bench.runtimes.onnx_proof import read_profile
-from bench.runtimes.onnx_session import CPU, export_infeasible, graph_path, open_session, write_graph
+from bench.runtimes.onnx.proof import read_profile
+from bench.runtimes.onnx.session import CPU, export_infeasible, graph_path, open_session, write_graph
 
 
 @plugin
@@ -40,7 +40,7 @@ class OnnxRuntime(Runtime):
         return export_infeasible(workload)
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
-        from bench.runtimes import onnx_quantize
+        from bench.runtimes.onnx import quantize as onnx_quantize
 
         changes: dict[str, Callable[[Path, Path], None]] = {
             "static": partial(onnx_quantize.quantize_static, workload=recipe.workload),

@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Literal
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.feasibility import needs_cuda
 from bench.runtimes.cuda_slot import CudaPlace, on_slot
-from bench.runtimes.onnx_kernels import CudaLoaded
-from bench.runtimes.onnx_session import CPU, Providers, export_infeasible, graph_path, open_session, write_graph
+from bench.runtimes.onnx.kernels import CudaLoaded
+from bench.runtimes.onnx.session import CPU, Providers, export_infeasible, graph_path, open_session, write_graph
 
 CUDA = "CUDAExecutionProvider"
 CAPABILITY = (7, 5)
@@ -57,7 +57,7 @@ class OnnxRuntimeCuda(Runtime):
         if self.precision == "fp32":
             write_graph(recipe, folder)
             return
-        from bench.runtimes.onnx_fp16 import to_fp16
+        from bench.runtimes.onnx.fp16 import to_fp16
 
         write_graph(recipe, folder, to_fp16)
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 
 from bench.contract import Arrays, Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.runtimes.cuda_slot import CudaPlace
-from bench.runtimes.onnx_kernels import EnginesLoaded
-from bench.runtimes.onnx_session import CPU, Providers, graph_path, open_session, write_graph
+from bench.runtimes.onnx.kernels import EnginesLoaded
+from bench.runtimes.onnx.session import CPU, Providers, graph_path, open_session, write_graph
 from bench.runtimes.onnxruntime_gpu import CUDA, cuda_options, gpu_infeasible, on_gpu, session_detail
 
 TENSORRT = "TensorrtExecutionProvider"
@@ -86,7 +86,7 @@ def _fix_shapes(source: Path, target: Path, inputs: Arrays) -> None:
     import onnx
     from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
 
-    from bench.runtimes.onnx_fp16 import save
+    from bench.runtimes.onnx.fp16 import save
 
     model = onnx.load(source)
     for name, array in inputs.items():

@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Literal
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
 from bench.feasibility import needs_cuda
 from bench.runtimes.cuda_slot import on_slot
-from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
-from bench.runtimes.torch_replay import Replayed
+from bench.runtimes.torch.model import InputForm, TorchLoaded, use_threads
+from bench.runtimes.torch.replay import Replayed
 
 CACHE = "inductor"
 INSTRUCTIONS = "instructions.txt"

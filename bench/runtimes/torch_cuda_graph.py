@@ -12,8 +12,8 @@ from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plug
 from bench.feasibility import needs_cuda
 from bench.optimizations.calling import plain_output
 from bench.runtimes.cuda_slot import CudaStream, on_slot
-from bench.runtimes.torch_model import InputForm, use_threads
-from bench.runtimes.torch_replay import Replayed
+from bench.runtimes.torch.model import InputForm, use_threads
+from bench.runtimes.torch.replay import Replayed
 
 WARM_UP_CALLS = 3
 """Before the recording: what libraries set up when they are first used cannot be recorded."""

@@ -11,7 +11,7 @@ from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plug
 from bench.feasibility import needs_cuda, torch_infeasible
 from bench.optimizations.precision import dtype_infeasible
 from bench.runtimes.cuda_slot import on_slot
-from bench.runtimes.torch_model import InputForm, TorchLoaded, use_threads
+from bench.runtimes.torch.model import InputForm, TorchLoaded, use_threads
 
 TF32_CAPABILITY = (8, 0)
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
 from bench.feasibility import torch_infeasible
 from bench.runtimes.cuda_slot import CUDA_DEVICE, on_slot
-from bench.runtimes.torch_model import InputForm, TorchLoaded, positional, use_threads
+from bench.runtimes.torch.model import InputForm, TorchLoaded, positional, use_threads
 
 
 @plugin

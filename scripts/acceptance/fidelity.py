@@ -23,7 +23,7 @@ from bench.measure.issue import Issue
 from bench.measure.loop import samples_for
 from bench.measure.summary import latencies_ns
 from bench.runtimes.cuda_slot import on_slot
-from bench.runtimes.torch_model import InputForm
+from bench.runtimes.torch.model import InputForm
 from workloads.glyphs import Glyphs
 
 TURN_S = 0.5

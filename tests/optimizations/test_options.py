@@ -57,7 +57,7 @@ def test_option_answers_and_proves(name: str, kind: str, tmp_path: Path) -> None
 
 def test_autocast_casts_weights_once(tmp_path: Path) -> None:
     """Inputs are cast in every call, the kernels of the convolutions only in the first."""
-    from bench.runtimes.torch_proof import profiled
+    from bench.runtimes.torch.proof import profiled
 
     workload = Squares()
     with option("amp_bf16").runtime.load(Recipe(workload), tmp_path, SLOT) as model:

@@ -28,8 +28,8 @@ from bench.runtimes.cuda_slot import CudaPlace, CudaStream, Place, on_slot
 from bench.runtimes.green_context import SmResource, green_sms
 from bench.runtimes.onnxruntime import OnnxRuntime
 from bench.runtimes.python_call import PythonCall
+from bench.runtimes.torch.model import between_copies
 from bench.runtimes.torch_eager import TorchEager
-from bench.runtimes.torch_model import between_copies
 from workloads.glyphs import Glyphs
 
 ON_CUDA = Slot(index=0, threads=1, executes_on="cuda", gpu="GPU-1")

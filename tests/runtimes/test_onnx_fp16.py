@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bench.contract import Array, Arrays, Recipe, importable
-from bench.runtimes import onnx_fp16
-from bench.runtimes.onnx_fp16 import to_fp16
+from bench.runtimes.onnx import fp16 as onnx_fp16
+from bench.runtimes.onnx.fp16 import to_fp16
 from workloads.glyphs import Glyphs
 from workloads.hub_images import ViTB16
 
@@ -35,7 +35,7 @@ VIT = ViTB16(
 @pytest.fixture(scope="module", params=["glyphs", "vit"])
 def graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path, Path]:
     """A workload, its graph in float32, and the one in float16."""
-    from bench.runtimes.onnx_export import export
+    from bench.runtimes.onnx.export import export
 
     workload = {"glyphs": GLYPHS, "vit": VIT}[request.param]
     folder = tmp_path_factory.mktemp(request.param)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.runtimes.onnx_proof import read_profile
+from bench.runtimes.onnx.proof import read_profile
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 PROFILES = Path(__file__).parent / "profiles"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bench.contract import Array, Arrays, OnnxFile, Recipe, Workload, importable, plugin
-from bench.runtimes import onnx_fp16
-from bench.runtimes.onnx_qdq import HEAVY, quantize, quantized_nodes
+from bench.runtimes.onnx import fp16 as onnx_fp16
+from bench.runtimes.onnx.qdq import HEAVY, quantize, quantized_nodes
 from workloads.glyphs import Glyphs
 from workloads.hub_images import ViTB16
 
@@ -59,7 +59,7 @@ class UserFile(Workload):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Workload, Path]]:
-    from bench.runtimes.onnx_export import export
+    from bench.runtimes.onnx.export import export
 
     folder = tmp_path_factory.mktemp("exported")
     for name, workload in (("glyphs", GLYPHS), ("vit", VIT)):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.contract import Device, Optimization, Recipe, Slot
-from bench.runtimes.onnx_session import open_session
+from bench.runtimes.onnx.session import open_session
 from bench.runtimes.onnxruntime import OnnxRuntime
 from tests.runtimes.onnxruntime_pretended import UserFile, user_file
 
@@ -59,7 +59,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from bench.contract import Recipe, Slot
-from bench.runtimes.onnx_session import open_session
+from bench.runtimes.onnx.session import open_session
 from bench.runtimes.onnxruntime import OnnxRuntime
 from tests.runtimes.onnxruntime_pretended import UserFile
 workload = UserFile(Path({str(workload.path)!r}))

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from bench.contract import Recipe, Slot
-from bench.runtimes import onnx_binding
 from bench.runtimes.cuda_slot import Place
-from bench.runtimes.onnx_binding import DO_NOT_WAIT, TYPES, BoundLoaded
-from bench.runtimes.onnx_session import CPU, open_session
+from bench.runtimes.onnx import binding as onnx_binding
+from bench.runtimes.onnx.binding import DO_NOT_WAIT, TYPES, BoundLoaded
+from bench.runtimes.onnx.session import CPU, open_session
 from bench.runtimes.onnxruntime import OnnxRuntime
 from bench.runtimes.onnxruntime_gpu import CUDA
 from tests.runtimes.onnxruntime_pretended import UserFile, pretended_place, user_file

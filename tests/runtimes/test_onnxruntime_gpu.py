@@ -13,9 +13,9 @@ import pytest
 from bench.contract import Device, Proof, Recipe, Runtime, Slot
 from bench.runtimes import onnx_fp16, onnxruntime_gpu
 from bench.runtimes.cuda_slot import CudaPlace
-from bench.runtimes.onnx_kernels import read_kernels
-from bench.runtimes.onnx_proof import read_profile
-from bench.runtimes.onnx_session import CPU
+from bench.runtimes.onnx.kernels import read_kernels
+from bench.runtimes.onnx.proof import read_profile
+from bench.runtimes.onnx.session import CPU
 from bench.runtimes.onnxruntime_gpu import CUDA, OnnxRuntimeCuda, cuda_options, session_detail
 from bench.runtimes.onnxruntime_tensorrt import LIBRARY, OnnxRuntimeTensorrt
 from tests.runtimes.onnxruntime_pretended import ON_CUDA, UserFile, gpu, pretended_gpu, pretended_place, user_file

@@ -12,8 +12,8 @@ import pytest
 
 from bench.contract import Recipe
 from bench.runtimes import onnxruntime_tensorrt
-from bench.runtimes.onnx_kernels import read_engines
-from bench.runtimes.onnx_session import CPU, open_session
+from bench.runtimes.onnx.kernels import read_engines
+from bench.runtimes.onnx.session import CPU, open_session
 from bench.runtimes.onnxruntime_gpu import CUDA
 from bench.runtimes.onnxruntime_tensorrt import TENSORRT, OnnxRuntimeTensorrt
 from tests.runtimes.onnxruntime_pretended import ON_CUDA, UserFile, pretended_gpu, pretended_place, user_file

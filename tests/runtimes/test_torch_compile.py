@@ -15,8 +15,8 @@ from torch._inductor import list_mode_options
 
 from bench.contract import Recipe, Slot
 from bench.runtimes import torch_compile
+from bench.runtimes.torch.replay import Replayed
 from bench.runtimes.torch_compile import GRAPHS, TorchCompile
-from bench.runtimes.torch_replay import Replayed
 
 from .pretended_graphs import PretendedPlace
 

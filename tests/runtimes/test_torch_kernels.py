@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.runtimes.torch_kernels import kernel_precision
+from bench.runtimes.torch.kernels import kernel_precision
 
 RECORDED = {
     # cuBLAS and cuDNN, "xmma": what is stored, then what is multiplied. H100 and A100, torch and TensorRT.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.runtimes.torch_replay import read_replay
+from bench.runtimes.torch.replay import read_replay
 
 from .made_up_traces import Made
 

@@ -58,7 +58,7 @@ class Candidates:
     def _source(self) -> Path:
         if self.recipe.workload.kind == "onnx":
             return Path(self.recipe.workload.load().path)
-        from bench.runtimes.onnx_export import export
+        from bench.runtimes.onnx.export import export
 
         path = self.graphs / "model.onnx"
         export(self.recipe, path)
@@ -93,11 +93,11 @@ def converted(source: Path, target: Path, workload: Workload, precision: Precisi
     if precision == "fp32":
         return source
     if precision == "fp16":
-        from bench.runtimes.onnx_fp16 import to_fp16
+        from bench.runtimes.onnx.fp16 import to_fp16
 
         to_fp16(source, target)
     else:
-        from bench.runtimes.onnx_qdq import quantize
+        from bench.runtimes.onnx.qdq import quantize
 
         quantize(source, target, workload, precision)
     return target

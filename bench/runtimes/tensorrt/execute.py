@@ -14,7 +14,7 @@ from bench.contract import Array, Arrays, Loaded, Proof, Stream
 from bench.runtimes.cuda_slot import CUDA_DEVICE, CudaPlace
 from bench.runtimes.tensorrt import api
 from bench.runtimes.tensorrt.proof import read_layers
-from bench.runtimes.torch_model import between_copies
+from bench.runtimes.torch.model import between_copies
 
 if TYPE_CHECKING:
     import tensorrt as trt

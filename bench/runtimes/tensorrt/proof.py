@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.contract import Proof
-from bench.runtimes.torch_proof import majority
+from bench.runtimes.torch.proof import majority
 
 HEAVY_TYPES = re.compile(r"conv|gemm|matrixmultiply|matmul|fullyconnected|mha|attention|myelin", re.IGNORECASE)
 """Types of layers that are matrix products or convolutions. "Myelin", in older versions, is a whole subgraph."""

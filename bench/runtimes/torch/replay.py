@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from bench.contract import Arrays, Proof
-from bench.runtimes.torch_kernels import kernel_precision
-from bench.runtimes.torch_model import TorchLoaded
-from bench.runtimes.torch_proof import heavy_operators, kernels, longest, profiled, proof
+from bench.runtimes.torch.kernels import kernel_precision
+from bench.runtimes.torch.model import TorchLoaded
+from bench.runtimes.torch.proof import heavy_operators, kernels, longest, profiled, proof
 
 NAMED = "kernel"
 """Stands for the operator of a replayed kernel that is known by its name only."""

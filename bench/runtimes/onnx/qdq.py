@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.contract import Array, Workload
-from bench.runtimes.onnx_fp16 import hide_tensorrt, refuse_custom_operators, run_modelopt, save
+from bench.runtimes.onnx.fp16 import hide_tensorrt, refuse_custom_operators, run_modelopt, save
 
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.runtimes.onnx_export import PROTOBUF_LIMIT_BYTES
+from bench.runtimes.onnx.export import PROTOBUF_LIMIT_BYTES
 
 
 def to_fp16(source: Path, target: Path) -> None:
@@ -33,7 +33,7 @@ def to_fp16(source: Path, target: Path) -> None:
 
 def run_modelopt(module: str, paths: tuple[Path, ...], scratch: Path) -> None:
     """`python -m module paths...`, with temporary files in `scratch` and what it prints on stderr."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(root)}
     ended = subprocess.run(
         (sys.executable, "-m", module, *map(str, paths)),

@@ -29,7 +29,7 @@ def write_graph(recipe: Recipe, folder: Path, change: Callable[[Path, Path], Non
     if recipe.workload.kind == "onnx":
         source = Path(recipe.workload.load().path)
     else:
-        from bench.runtimes.onnx_export import export
+        from bench.runtimes.onnx.export import export
 
         source = folder / ("exported.onnx" if change else GRAPH)
         export(recipe, source)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import Proof
-from bench.runtimes.torch_kernels import kernel_precision
+from bench.runtimes.torch.kernels import kernel_precision
 
 Event = Mapping[str, Any]
 

@@ -135,7 +135,7 @@ class TorchLoaded(Loaded):
     def prove(self, inputs: Arrays) -> Proof:
         import torch
 
-        from bench.runtimes.torch_proof import profiled, read_trace
+        from bench.runtimes.torch.proof import profiled, read_trace
 
         where = self.place.detail()
         detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}

@@ -19,8 +19,8 @@ import numpy as np
 
 from bench.contract import Array, Arrays, Loaded, Proof, Stream
 from bench.runtimes.cuda_slot import Place
-from bench.runtimes.onnx_proof import read_profile
-from bench.runtimes.torch_model import between_copies
+from bench.runtimes.onnx.proof import read_profile
+from bench.runtimes.torch.model import between_copies
 
 TYPES = {
     "tensor(float)": ("float32", 1),

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from bench.contract import Recipe
-from bench.runtimes.torch_model import InputForm, positional
+from bench.runtimes.torch.model import InputForm, positional
 
 PROTOBUF_LIMIT_BYTES = 2**31 - 2**24
 """A protobuf message holds less than 2 GiB; the graph itself gets 16 MiB of that. Larger weights go beside

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.contract import Arrays, Proof
-from bench.runtimes.onnx_binding import BoundLoaded
-from bench.runtimes.onnx_proof import read_profile
+from bench.runtimes.onnx.binding import BoundLoaded
+from bench.runtimes.onnx.proof import read_profile
 from bench.runtimes.tensorrt.proof import is_heavy, precision_of
-from bench.runtimes.torch_kernels import kernel_precision
-from bench.runtimes.torch_proof import majority, profiled
+from bench.runtimes.torch.kernels import kernel_precision
+from bench.runtimes.torch.proof import majority, profiled
 
 CONVOLUTION = re.compile(r"conv(?!ert)|[hsi]\d*cudnn|winograd|depthwise|attention", re.IGNORECASE)
 """Kernels that are heavy by their own name, where a layer would have told its type."""

@@ -1,0 +1,1 @@
+"""What the runtimes that execute ONNX graphs are made of."""

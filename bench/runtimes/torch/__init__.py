@@ -1,0 +1,1 @@
+"""What the runtimes that execute torch models are made of."""
