@@ -46,10 +46,10 @@ class GraphLoaded(Replayed):
 
     pool: Any
 
-    def _call(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
+    def call_on(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
         import torch
 
-        eager = super()._call(tensors)
+        eager = super().call_on(tensors)
         for _ in range(WARM_UP_CALLS):
             eager()
         graph = torch.cuda.CUDAGraph()

@@ -27,8 +27,8 @@ from bench.runtimes import cuda_slot, green_context
 from bench.runtimes.cuda_slot import CudaPlace, CudaStream, Place, on_slot
 from bench.runtimes.green_context import SmResource, green_sms
 from bench.runtimes.onnxruntime import OnnxRuntime
+from bench.runtimes.placed import between_copies
 from bench.runtimes.python_call import PythonCall
-from bench.runtimes.torch.model import between_copies
 from bench.runtimes.torch_eager import TorchEager
 from workloads.glyphs import Glyphs
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from bench.contract import Recipe, Slot
+from bench.runtimes import placed
 from bench.runtimes.cuda_slot import Place
 from bench.runtimes.onnx import binding as onnx_binding
 from bench.runtimes.onnx.binding import DO_NOT_WAIT, TYPES, BoundLoaded
@@ -180,7 +181,7 @@ def test_transfers_go_through_page_locked_memory(pretended: BoundLoaded, monkeyp
         return call
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
-    monkeypatch.setattr(onnx_binding, "between_copies", copies)
+    monkeypatch.setattr(placed, "between_copies", copies)
     pretended.bind_with_transfers({"x": np.ones((2, 3), np.float32)})()
     assert len(pinned) == 1 and [set(tensors) for tensors in copied[0]] == [{"x"}, {"x"}]
     assert pretended.session.done[-1] == ("run", "1")

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bench.contract import Device, Proof, Recipe, Runtime, Slot
-from bench.runtimes import onnx_fp16, onnxruntime_gpu
+from bench.runtimes import onnxruntime_gpu
 from bench.runtimes.cuda_slot import CudaPlace
+from bench.runtimes.onnx import fp16 as onnx_fp16
 from bench.runtimes.onnx.kernels import read_kernels
 from bench.runtimes.onnx.proof import read_profile
 from bench.runtimes.onnx.session import CPU

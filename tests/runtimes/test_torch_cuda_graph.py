@@ -14,7 +14,8 @@ import torch
 from optimizations.specimens import Sequences
 
 from bench.contract import Recipe, Slot
-from bench.runtimes import torch_cuda_graph, torch_replay
+from bench.runtimes import torch_cuda_graph
+from bench.runtimes.torch import replay as torch_replay
 from bench.runtimes.torch_cuda_graph import WARM_UP_CALLS, GraphLoaded, TorchCudaGraph
 
 from .made_up_traces import Made
@@ -61,7 +62,7 @@ def test_a_replay_answers_as_eager_does(loaded: GraphLoaded) -> None:
 def test_a_replay_reads_its_inputs_anew_and_writes_into_the_same_result(loaded: GraphLoaded) -> None:
     first, second = (loaded.form.tensors(WORKLOAD.inputs(4, seed)) for seed in (1, 2))
     wanted = loaded.outputs(loaded.function(**second))
-    call = loaded._call(first)
+    call = loaded.call_on(first)
     result = call()
     first["sequence"].copy_(second["sequence"])  # as transfers do
     assert call() is result
@@ -71,7 +72,7 @@ def test_a_replay_reads_its_inputs_anew_and_writes_into_the_same_result(loaded: 
 def test_the_memory_of_its_inputs_lives_as_long_as_a_call(loaded: GraphLoaded) -> None:
     tensors = loaded.form.tensors(WORKLOAD.inputs(4, seed=1))
     address = tensors["sequence"].data_ptr()
-    call: Any = loaded._call(tensors)
+    call: Any = loaded.call_on(tensors)
     del tensors
     gc.collect()
     assert call.inputs["sequence"].data_ptr() == address

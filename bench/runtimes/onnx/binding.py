@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract import Array, Arrays, Loaded, Proof, Stream
+from bench.contract import Array, Arrays, Proof
 from bench.runtimes.cuda_slot import Place
 from bench.runtimes.onnx.proof import read_profile
-from bench.runtimes.torch.model import between_copies
+from bench.runtimes.placed import Placed
 
 TYPES = {
     "tensor(float)": ("float32", 1),
@@ -39,7 +39,7 @@ DO_NOT_WAIT = ("disable_synchronize_execution_providers", "1")
 
 
 @dataclass(frozen=True)
-class BoundLoaded(Loaded):
+class BoundLoaded(Placed):
     """`new_session(profile_prefix=...)` makes a session like `session` that profiles itself. `provider` is the
     execution provider that is to execute the heavy operators."""
 
@@ -48,20 +48,6 @@ class BoundLoaded(Loaded):
     place: Place
     provider: str
     detail: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def stream(self) -> Stream | None:
-        return self.place.stream
-
-    def bind(self, inputs: Arrays) -> Callable[[], Any]:
-        return self._call({name: self.place.put(tensor) for name, tensor in self._tensors(inputs).items()})
-
-    def bind_with_transfers(self, inputs: Arrays) -> Callable[[], Any]:
-        if self.stream is None:
-            return self.bind(inputs)
-        sources = {name: tensor.pin_memory() for name, tensor in self._tensors(inputs).items()}
-        targets = {name: self.place.put(tensor) for name, tensor in sources.items()}
-        return between_copies(sources, targets, self._call(targets))
 
     def outputs(self, result: Any) -> Array:
         array: Array = result.float().cpu().numpy()
@@ -74,12 +60,11 @@ class BoundLoaded(Loaded):
         """Events of one run in a second session, made as the first was: profiling the first one would slow it."""
         with tempfile.TemporaryDirectory() as folder:
             session = self.new_session(profile_prefix=str(Path(folder) / "profile"))
-            tensors = {name: self.place.put(tensor) for name, tensor in self._tensors(inputs).items()}
-            self._run(session, self._binding(session, tensors))
+            self._run(session, self._binding(session, self.placed(inputs)))
             events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
         return events
 
-    def _tensors(self, inputs: Arrays) -> dict[str, Any]:
+    def host_tensors(self, inputs: Arrays) -> dict[str, Any]:
         """Of the types that the graph wants, which may have been converted; in their own memory."""
         import torch
 
@@ -91,7 +76,7 @@ class BoundLoaded(Loaded):
             for name, dtype in wanted.items()
         }
 
-    def _call(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
+    def call_on(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
         """The first run tells the shapes of the outputs; from then on they are written to memory of our own."""
         import torch
 

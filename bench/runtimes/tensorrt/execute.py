@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.contract import Array, Arrays, Loaded, Proof, Stream
+from bench.contract import Array, Arrays, Proof, Stream
 from bench.runtimes.cuda_slot import CUDA_DEVICE, CudaPlace
+from bench.runtimes.placed import Placed
 from bench.runtimes.tensorrt import api
 from bench.runtimes.tensorrt.proof import read_layers
-from bench.runtimes.torch.model import between_copies
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
 
 @dataclass(frozen=True)
-class EngineLoaded(Loaded):
+class EngineLoaded(Placed):
     """Every bound input has an execution context of its own, because a context holds one set of addresses and setting
     them is no part of a request. All of them share one block of memory for activations, `scratch`: on one stream no
     call begins before the last one has ended. So another bound input costs little more than its inputs and outputs.
@@ -38,14 +38,6 @@ class EngineLoaded(Loaded):
     @property
     def stream(self) -> Stream:
         return self.place.stream
-
-    def bind(self, inputs: Arrays) -> Callable[[], Any]:
-        return self._call({name: self.place.put(tensor) for name, tensor in self._tensors(inputs).items()})
-
-    def bind_with_transfers(self, inputs: Arrays) -> Callable[[], Any]:
-        sources = {name: tensor.pin_memory() for name, tensor in self._tensors(inputs).items()}
-        targets = {name: self.place.put(tensor) for name, tensor in sources.items()}
-        return between_copies(sources, targets, self._call(targets))
 
     def outputs(self, result: Any) -> Array:
         array: Array = result.float().cpu().numpy()
@@ -65,7 +57,7 @@ class EngineLoaded(Loaded):
         names = [self.engine.get_tensor_name(index) for index in range(self.engine.num_io_tensors)]
         return [name for name in names if self.engine.get_tensor_mode(name) == mode]
 
-    def _tensors(self, inputs: Arrays) -> dict[str, Any]:
+    def host_tensors(self, inputs: Arrays) -> dict[str, Any]:
         """The engine's inputs in the types it wants, in the host's memory."""
         import tensorrt as trt
         import torch
@@ -80,7 +72,7 @@ class EngineLoaded(Loaded):
             for name in wanted
         }
 
-    def _call(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
+    def call_on(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
         """A call that queues one request on these tensors and returns the first output, which it writes anew.
 
         TensorRT tells of a failure by False. Not to look would measure requests that were never executed: that is why

@@ -32,8 +32,8 @@ class TensorRT(Runtime):
     """An engine for one batch size, with the precision that the graph is given: "fp16" converts it, "int8" and "fp8"
     insert Q/DQ pairs scaled by the workload's calibration batches, and everything else in those is fp16.
 
-    "best" builds fp16, int8 and (where the GPU can) fp8, and keeps the one that is fastest in the builder. All times are
-    in build.json, as is why one could not be built. What is reported is measured again, so that the choice does not
+    "best" builds fp16, int8 and (where the GPU can) fp8, and keeps the one that is fastest in the builder. All times
+    are in build.json, as is why one could not be built. What is reported is measured again, so that the choice does not
     flatter the result.
 
     workspace_bytes: most memory that one kernel may ask for. None: TensorRT's default, all of the GPU's.

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.contract import Array, Arrays, Loaded, Proof, Slot, Stream
+from bench.contract import Array, Arrays, Proof, Slot
 from bench.optimizations.calling import call, plain_output
 from bench.runtimes.cuda_slot import Place
+from bench.runtimes.placed import Placed
 
 
 @dataclass(frozen=True)
@@ -77,28 +78,8 @@ def use_threads(slot: Slot) -> None:
     torch.set_num_threads(slot.threads)
 
 
-def between_copies(
-    sources: Mapping[str, Any], targets: Mapping[str, Any], call: Callable[[], Any]
-) -> Callable[[], Any]:
-    """`call` after copying `sources` (page-locked) to `targets` (on the GPU, which `call` reads), and before copying
-    its result to page-locked memory, which is what is returned. All of it is only queued."""
-    import torch
-
-    result = plain_output(call())
-    kept = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
-    pairs = tuple((targets[name], source) for name, source in sources.items())
-
-    def call_between_copies() -> Any:
-        for target, source in pairs:
-            target.copy_(source, non_blocking=True)
-        kept.copy_(plain_output(call()), non_blocking=True)
-        return kept
-
-    return call_between_copies
-
-
 @dataclass(frozen=True)
-class TorchLoaded(Loaded):
+class TorchLoaded(Placed):
     """A torch callable; `by_name` says whether it takes its inputs by name or in the order of the
     dictionary."""
 
@@ -111,21 +92,10 @@ class TorchLoaded(Loaded):
     place: Place = field(default_factory=Place)
     """Where the function's weights are."""
 
-    @property
-    def stream(self) -> Stream | None:
-        return self.place.stream
+    def host_tensors(self, inputs: Arrays) -> dict[str, Any]:
+        return self.form.tensors(inputs)
 
-    def bind(self, inputs: Arrays) -> Callable[[], Any]:
-        return self._call({name: self.place.put(tensor) for name, tensor in self.form.tensors(inputs).items()})
-
-    def bind_with_transfers(self, inputs: Arrays) -> Callable[[], Any]:
-        if self.stream is None:
-            return self.bind(inputs)
-        sources = {name: tensor.pin_memory() for name, tensor in self.form.tensors(inputs).items()}
-        targets = {name: self.place.put(tensor) for name, tensor in sources.items()}
-        return between_copies(sources, targets, self._call(targets))
-
-    def _call(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
+    def call_on(self, tensors: Mapping[str, Any]) -> Callable[[], Any]:
         return partial(self.function, **tensors) if self.by_name else partial(self.function, *tensors.values())
 
     def outputs(self, result: Any) -> Array:

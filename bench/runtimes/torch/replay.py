@@ -28,8 +28,7 @@ class Replayed(TorchLoaded):
 
         where = self.place.detail()
         detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
-        tensors = {name: self.place.put(tensor) for name, tensor in self.form.tensors(inputs).items()}
-        return read_replay(profiled(partial(self.plain, **tensors)), profiled(self.bind(inputs)), detail)
+        return read_replay(profiled(partial(self.plain, **self.placed(inputs))), profiled(self.bind(inputs)), detail)
 
 
 def read_replay(plain: Mapping[str, Any], replay: Mapping[str, Any], detail: Mapping[str, Any]) -> Proof:

@@ -20,7 +20,7 @@ from bench import feasibility
 from bench.contract import Device, Gpu, GpuAddress, Recipe, Slot
 from bench.devices import host
 from bench.devices.mig.layout import MigState
-from bench.runtimes import cuda_slot
+from bench.runtimes import cuda_slot, placed
 from bench.runtimes.cuda_slot import CudaPlace
 from bench.runtimes.tensorrt import api, candidates, execute, runtime
 from bench.runtimes.tensorrt.choose import call_ms
@@ -282,14 +282,14 @@ def test_transfers_go_to_the_memory_that_the_engine_reads(
 ) -> None:
     copied: list[Any] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
-    monkeypatch.setattr(execute, "between_copies", lambda sources, targets, call: copied.append(targets) or call)
+    monkeypatch.setattr(placed, "between_copies", lambda sources, targets, call: copied.append(targets) or call)
     load_engine(b"a plan", place).bind_with_transfers(inputs())
     assert trt.contexts[-1].addresses["image"] == copied[0]["image"].data_ptr()
 
 
 def test_inputs_take_the_engines_types(trt: Pretended, place: CudaPlace) -> None:
     trt.dtype = "HALF"
-    tensors = load_engine(b"a plan", place)._tensors(inputs())
+    tensors = load_engine(b"a plan", place).host_tensors(inputs())
     assert tensors["image"].dtype == torch.float16
 
 
