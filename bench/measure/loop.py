@@ -79,31 +79,28 @@ def record_each(calls: Calls, stream: Stream, samples: array[int], end_ns: int, 
     return slot // GPU_COLUMNS
 
 
-def record_back_to_back(calls: Calls, stream: Stream, samples: array[int], end_ns: int) -> int:
+def record_back_to_back(calls: Calls, stream: Stream, samples: array[int], end_ns: int, queueing_ns: int) -> int:
     """The same on a GPU, `DEPTH` requests queued at any time, so that it never waits for the host, if the host is fast
-    enough. A request takes from the end of the one before it to its own: together they are the wall clock."""
+    enough. A request takes from the end of the one before it to its own: together they are the wall clock.
+    `queueing_ns`: what queueing one takes the host, measured before."""
     ends = [stream.event() for _ in range(DEPTH)]
-    queueing_ns = [0] * DEPTH
     room = len(samples) // GPU_COLUMNS
     recorded = 0
     last = now_ns()
     for queued, call in enumerate(cycle(calls)):
         if queued - recorded == DEPTH:
-            oldest = recorded % DEPTH
-            ends[oldest].synchronize()
+            ends[recorded % DEPTH].synchronize()
             end = now_ns()
             slot = GPU_COLUMNS * recorded
             samples[slot] = last
             samples[slot + 1] = end
             samples[slot + 2] = end - last
-            samples[slot + 3] = queueing_ns[oldest]
+            samples[slot + 3] = queueing_ns
             last = end
             recorded += 1
             if end >= end_ns or recorded == room:
                 break
-        start = now_ns()
         call()
         ends[queued % DEPTH].record()
-        queueing_ns[queued % DEPTH] = now_ns() - start
     stream.wait()
     return recorded

@@ -22,8 +22,8 @@ from typing import Any
 from bench import clock, wire
 from bench.contract import Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
-from bench.measure import loop, steady
-from bench.measure.issue import Issue, issue
+from bench.measure import steady
+from bench.measure.bound import BoundRequests
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
 
@@ -54,11 +54,9 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
             _measure(channel, request, opened, loaded)
 
 
-def _issue(request: dict[str, Any], opened: OpenTask, loaded: Loaded, batch_size: int) -> Issue:
-    seed = request["seed"]
-    return issue(
-        loaded, Requests(**request["requests"]), lambda index: opened.workload.inputs(batch_size, seed + index)
-    )
+def _bind(request: dict[str, Any], opened: OpenTask, loaded: Loaded, batch_size: int) -> BoundRequests:
+    seed, requests = request["seed"], Requests(**request["requests"])
+    return bind_requests(loaded, requests, lambda index: opened.workload.inputs(batch_size, seed + index))
 
 
 def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
@@ -66,25 +64,27 @@ def _search(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, lo
     protocol = request["protocol"]
     while (candidate := channel.receive()) is not None:
         batch_size = candidate["batch_size"]
-        issued = _issue(request, opened, loaded, batch_size)
-        warm = steady.warm_up(issued.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+        bound = _bind(request, opened, loaded, batch_size)
+        warm = steady.warm_up(bound.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+        bound = bound.warmed()
         window_ns = int(max(protocol["window_s"] * clock.NS_PER_S, 3 * warm.request_ns))
-        samples = loop.samples_for(window_ns, warm.request_ns, issued.columns)
-        count = issued.record(samples, clock.now_ns() + window_ns)
-        elapsed_s = clock.seconds(samples[issued.columns * (count - 1) + 1] - samples[0])
+        samples = bound.samples_for(window_ns, warm.request_ns)
+        count = bound.record(samples, clock.now_ns() + window_ns)
+        elapsed_s = clock.seconds(samples[bound.columns * (count - 1) + 1] - samples[0])
         channel.send("searched", throughput_per_s=batch_size * count / elapsed_s)
 
 
 def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, loaded: Loaded) -> None:
     protocol = request["protocol"]
-    issued = _issue(request, opened, loaded, opened.task.batch_size)
-    warm = steady.warm_up(issued.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+    bound = _bind(request, opened, loaded, opened.task.batch_size)
+    warm = steady.warm_up(bound.finished_calls, protocol["warmup_min_s"], protocol["warmup_limit_s"])
+    bound = bound.warmed()
     channel.send("ready", warmup=vars(warm), t_ns=clock.now_ns())
     arm = channel.receive()
     if arm is None:
         return
     # What takes long comes before the barrier, or it would eat into the window.
-    samples = loop.samples_for(arm["duration_ns"], warm.request_ns, issued.columns)
+    samples = bound.samples_for(arm["duration_ns"], warm.request_ns)
     gc.collect()
     gc.disable()  # a collection inside the window would be a pause that the model did not cause
     channel.send("armed")
@@ -93,15 +93,15 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
         return
     clock.sleep_until(go["start_ns"])
     before, delays_ns = _usage(), _run_delays_ns()
-    count = issued.record(samples, go["end_ns"])
+    count = bound.record(samples, go["end_ns"])
     after, later_delays_ns = _usage(), _run_delays_ns()
     gc.enable()
     usage = {name: after[name] - before[name] for name in before}
     channel.send(
         "measured",
-        samples=wire.pack_integers(samples, issued.columns * count),
-        columns=issued.columns,
-        issued=issued.detail(),
+        samples=wire.pack_integers(samples, bound.columns * count),
+        columns=bound.columns,
+        issued=bound.detail(),
         usage=usage,
         run_delay_s=_longest_delay_s(delays_ns, later_delays_ns),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

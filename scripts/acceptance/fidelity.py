@@ -19,7 +19,7 @@ import numpy as np
 
 from bench import clock
 from bench.contract import Recipe, Requests, Slot, importable
-from bench.measure.issue import Issue
+from bench.measure.bound import BoundRequests
 from bench.measure.loop import samples_for
 from bench.measure.summary import latencies_ns
 from bench.runtimes.cuda_slot import on_slot
@@ -43,7 +43,7 @@ def main(kind: str, rounds: int) -> int:
     found: dict[str, Any] = {}
     with on_slot(slot) as place, torch.inference_mode():
         for name, call, requests in _specimens(place):
-            issue = Issue([call], place.stream, requests, 0)
+            issue = BoundRequests([call], place.stream, requests, 0)
             for against, reference in _references(call, place.stream is not None, requests).items():
                 ratios = [_ratio(issue, reference, first=bool(number % 2)) for number in range(rounds)]
                 found[f"{name} / {against}"] = {"ratio": median(ratios), "ratios": ratios}
@@ -89,7 +89,7 @@ def _references(call: Callable[[], Any], on_gpu: bool, requests: Requests) -> di
     return {"torch.utils.benchmark": lambda: timer.blocked_autorange(min_run_time=TURN_S).median * 1e9}
 
 
-def _ratio(issue: Issue, reference: Callable[[], float], first: bool) -> float:
+def _ratio(issue: BoundRequests, reference: Callable[[], float], first: bool) -> float:
     """bench over the other, one right after the other."""
     if first:
         ours_ns = _harness_ns(issue)
@@ -98,7 +98,7 @@ def _ratio(issue: Issue, reference: Callable[[], float], first: bool) -> float:
     return _harness_ns(issue) / theirs_ns
 
 
-def _harness_ns(issue: Issue) -> float:
+def _harness_ns(issue: BoundRequests) -> float:
     """The median that a tenant would report."""
     for call in issue.finished_calls:
         call()

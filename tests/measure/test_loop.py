@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contract import Array, Arrays, Loaded, Proof, Requests, Stream
-from bench.measure import loop
-from bench.measure.issue import MOST_INPUTS, Issue, inputs_needed, issue
+from bench.measure import bound, loop
+from bench.measure.bound import MOST_INPUTS, BoundRequests, bind_requests, inputs_needed
 
 QUEUEING_NS = 3_000
 """What a call costs the host."""
@@ -68,14 +68,15 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Pretended]:
     def make(work_ns: int) -> Pretended:
         made = Pretended(work_ns)
         monkeypatch.setattr(loop, "now_ns", lambda: made.now_ns)
+        monkeypatch.setattr(bound, "now_ns", lambda: made.now_ns)
         return made
 
     return make
 
 
 def recorded(gpu: Pretended, requests: Requests, duration_ns: int = 400_000, room: int | None = None) -> np.ndarray:
-    issued = Issue([gpu.call, gpu.call], gpu, requests, 0)
-    samples = loop.samples_for(duration_ns, 1_000, issued.columns)
+    issued = BoundRequests([gpu.call, gpu.call], gpu, requests, 0).warmed()
+    samples = issued.samples_for(duration_ns, 1_000)
     if room is not None:
         samples = samples[: room * issued.columns]
     count = issued.record(samples, gpu.now_ns + duration_ns)
@@ -108,6 +109,35 @@ def test_a_host_that_is_slower_than_the_gpu_shows(gpu: Callable[[int], Pretended
     rows = recorded(gpu(500), Requests(back_to_back=True))
     assert rows[4:, 3].sum() / rows[4:, 2].sum() == pytest.approx(1)
     assert recorded(gpu(300_000), Requests(back_to_back=True))[2:, 3].sum() < 0.02 * 300_000
+
+
+def test_a_model_that_looks_at_a_result_while_it_runs_is_not_called_bound_by_the_host(
+    gpu: Callable[[int], Pretended],
+) -> None:
+    """transformers ask their attention mask, on the GPU, whether it is all ones: that waits for all that is queued."""
+    device = gpu(0)
+
+    def look_and_work() -> None:
+        device.call()  # the little that is looked at
+        device.wait()
+        device.work_ns = 50_000
+        device.call()
+        device.work_ns = 100
+
+    issued = BoundRequests([look_and_work], device, Requests(back_to_back=True), 0).warmed()
+    samples = issued.samples_for(1_000_000, 1_000)
+    count = issued.record(samples, device.now_ns + 1_000_000)
+    rows = np.array(samples[: 4 * count]).reshape(-1, 4)[2:]
+    assert rows[:, 3].sum() / rows[:, 2].sum() < 0.2
+
+
+def test_there_is_room_for_as_many_requests_as_the_host_can_queue(gpu: Callable[[int], Pretended]) -> None:
+    """Waited for, a request of a tiny model takes many times longer than back to back."""
+    device = gpu(100)
+    issued = BoundRequests([device.call], device, Requests(back_to_back=True), 0).warmed()
+    assert issued.queueing_ns == QUEUEING_NS
+    room = len(issued.samples_for(100 * QUEUEING_NS * 1000, request_ns=20 * QUEUEING_NS)) // issued.columns
+    assert room >= 2 * 100 * 1000
 
 
 def test_cold_requests_find_an_emptied_cache_and_the_emptying_is_not_in_their_time(
@@ -153,7 +183,7 @@ def inputs(index: int) -> Arrays:
 
 def test_as_many_inputs_take_turns_as_defeat_the_cache() -> None:
     loaded = Bindable(Pretended(1))
-    made = issue(loaded, Requests(), inputs)
+    made = bind_requests(loaded, Requests(), inputs)
     assert len(made.calls) == 20  # of 100 bytes each, before a cache of 1000
     assert (made.detail()["inputs"], made.detail()["weights"]) == ("cold", "as the last request left them")
 
@@ -161,21 +191,21 @@ def test_as_many_inputs_take_turns_as_defeat_the_cache() -> None:
 def test_inputs_that_cannot_defeat_the_cache_are_called_hot() -> None:
     stream = Pretended(1)
     stream.l2_bytes = 50_000_000
-    made = issue(Bindable(stream), Requests(), inputs)
+    made = bind_requests(Bindable(stream), Requests(), inputs)
     assert len(made.calls) == MOST_INPUTS
     assert made.detail()["inputs"] == "hot"
-    emptied = issue(Bindable(stream), Requests(cold=True), inputs).detail()
+    emptied = bind_requests(Bindable(stream), Requests(cold=True), inputs).detail()
     assert (emptied["inputs"], emptied["weights"]) == ("cold", "cold")
 
 
 def test_on_a_cpu_there_are_four_and_nothing_to_name() -> None:
-    made = issue(Bindable(None), Requests(transfers=True, cold=True, back_to_back=True), inputs)
+    made = bind_requests(Bindable(None), Requests(transfers=True, cold=True, back_to_back=True), inputs)
     assert (len(made.calls), made.columns, made.detail()) == (4, loop.HOST_COLUMNS, {})
 
 
 def test_a_gpu_runtime_that_cannot_measure_transfers_says_so() -> None:
     with pytest.raises(NotImplementedError, match="Bindable cannot measure with transfers"):
-        issue(Bindable(Pretended(1)), Requests(transfers=True), inputs)
+        bind_requests(Bindable(Pretended(1)), Requests(transfers=True), inputs)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
