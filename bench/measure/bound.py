@@ -28,8 +28,8 @@ QUEUEING_CALLS = 10
 class BoundRequests:
     """Of one batch size. `stream` is None where calls return when they are finished.
 
-    input_bytes: of all inputs that take turns. queueing_ns: what the host needs to queue one into an empty queue; 0: not
-    measured."""
+    input_bytes: of all inputs that take turns.
+    queueing_ns: what the host needs to queue one into an empty queue; 0: not measured."""
 
     calls: Calls
     stream: Stream | None

@@ -23,7 +23,7 @@ from bench import clock, wire
 from bench.contract import Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
 from bench.measure import steady
-from bench.measure.bound import BoundRequests
+from bench.measure.bound import BoundRequests, bind_requests
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
 
