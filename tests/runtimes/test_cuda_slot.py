@@ -246,7 +246,9 @@ def test_calls_only_queue_and_the_proof_names_the_device(pretended: Pretended) -
         loaded.stream.wait()
         assert pretended.done[-1] == "wait"
         assert np.isfinite(loaded.outputs(result)).all()
-        detail = loaded.prove(inputs).detail
+        proof = loaded.prove(inputs)
+    detail = proof.detail
+    assert proof.precision == "unknown" and detail["why"] == "the profiler recorded no kernels of the GPU"
     assert (detail["device"], detail["sm_count"], detail["green_context"]) == ("NVIDIA H200", 132, False)
     assert detail["fp32_precision"] == {"matmul": "ieee", "conv": "ieee"}
     assert pretended.done[-1] == "leave"

@@ -24,6 +24,6 @@ def test_tf32_is_a_setting_of_the_slot_and_off_unless_asked_for(
     monkeypatch.setattr(torch_eager, "on_slot", place.on_slot)
     with TorchEager(tf32=tf32).load(Recipe(Sequences()), Path("unused"), ON_CUDA) as loaded:
         assert loaded.stream is place.stream
-        assert loaded.prove(Sequences().inputs(2, seed=0)).precision == "fp32"  # what really ran, here
+        assert loaded.prove(Sequences().inputs(2, seed=0)).precision == "unknown"  # no kernel of a GPU ran here
     assert place.fp32_precision == precision
     assert place.put_there[0] == "model"

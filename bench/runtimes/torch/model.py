@@ -105,8 +105,12 @@ class TorchLoaded(Placed):
     def prove(self, inputs: Arrays) -> Proof:
         import torch
 
-        from bench.runtimes.torch.proof import profiled, read_trace
+        from bench.runtimes.torch.proof import UNKNOWN, kernels, profiled, read_trace
 
         where = self.place.detail()
         detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
-        return read_trace(profiled(self.bind(inputs)), detail, self.unseen)
+        trace = profiled(self.bind(inputs))
+        if self.stream is not None and not kernels(trace):
+            # Operators' types alone would prove too little: they do not tell TF32 from fp32.
+            return Proof(UNKNOWN, detail={**detail, "why": "the profiler recorded no kernels of the GPU"})
+        return read_trace(trace, detail, self.unseen)
