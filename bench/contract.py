@@ -28,6 +28,8 @@ from bench.device import Gpu as Gpu
 from bench.device import GpuAddress as GpuAddress
 from bench.device import Slot as Slot
 from bench.device import Watched as Watched
+from bench.feasibility import importable as importable
+from bench.feasibility import missing
 from bench.records import Layout
 
 Array = npt.NDArray[Any]
@@ -297,11 +299,9 @@ class Optimization:
             kinds = ", ".join(sorted(self.runtime.kinds))
             return f"its runtime executes models of kind {kinds}, and this workload is of kind {workload.kind!r}"
         parts: tuple[Pass | Runtime, ...] = (*self.passes, self.runtime)
-        missing = sorted({name for part in parts for name in part.requires if not importable(name)})
-        if missing:
-            return f"needs {', '.join(missing)}, which is not installed"
-        reasons = [part.infeasible(workload, device) for part in parts]
-        return next((reason for reason in reasons if reason), None)
+        # What no installation mends is told first.
+        reasons = (part.infeasible(workload, device) for part in parts)
+        return next(filter(None, reasons), None) or missing((name for part in parts for name in part.requires), "it")
 
 
 # --- partition, isolation ---------------------------------------------------------------------------------------
@@ -461,10 +461,3 @@ class Protocol:
     def looks(self) -> tuple[int, ...]:
         """Totals of blocks at which verdicts are drawn."""
         return tuple(self.blocks * 2**times for times in range(self.doublings + 1)) if self.look_level else ()
-
-
-def importable(name: str) -> bool:
-    """Whether a module can be found, without importing it."""
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None

@@ -25,6 +25,29 @@ def call(model: Any, inputs: Mapping[str, Any]) -> Any:
     return plain_output(model(**inputs))
 
 
+def linear_rows(model: Any, inputs: Mapping[str, Any]) -> dict[Any, int]:
+    """How many rows each linear layer that runs is given for these inputs, arrays or tensors, all axes but the last
+    taken together; the fewest, where it runs several times."""
+    import torch
+    from torch import nn
+
+    rows: dict[Any, int] = {}
+
+    def count(layer: Any, given: tuple[Any, ...]) -> None:
+        new = given[0].numel() // layer.in_features
+        rows[layer] = min(new, rows.get(layer, new))
+
+    weight = next(p for p in model.parameters() if p.is_floating_point())
+    tensors = {name: torch.as_tensor(array, device=weight.device) for name, array in inputs.items()}
+    placed = {name: t.to(weight.dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    handles = [part.register_forward_pre_hook(count) for part in model.modules() if isinstance(part, nn.Linear)]
+    with torch.no_grad():
+        call(model, placed)
+    for handle in handles:
+        handle.remove()
+    return rows
+
+
 def output_layers(model: Any, inputs: Mapping[str, Any]) -> list[Any]:
     """The layers whose channels the caller of the model sees: the last convolution or linear layer that runs,
     and any other whose result is returned as it is."""

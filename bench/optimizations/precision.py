@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from bench.contract import Device, Pass, Workload, plugin
-from bench.feasibility import needs_cuda
+from bench.feasibility import older_than, torch_infeasible
 
 BF16_CAPABILITY = (8, 0)
 
@@ -39,6 +39,6 @@ class ChannelsLast(Pass):
 def dtype_infeasible(dtype: str | None, device: Device) -> str | None:
     """(conductor) Why a device does not compute in `dtype`. Torch emulates bf16 on GPUs that lack it; CPUs and GPUs
     without tensor cores compute in fp16 slowly, but truly."""
-    if dtype == "bfloat16" and device.executes_on == "cuda":
-        return needs_cuda(device, BF16_CAPABILITY, "bf16 on tensor cores")
-    return None
+    if dtype != "bfloat16":
+        return None
+    return older_than(device, BF16_CAPABILITY, "bf16 on tensor cores") or torch_infeasible(device)

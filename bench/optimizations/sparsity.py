@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from bench.contract import Device, Pass, Workload, plugin
 from bench.feasibility import needs_cuda
+from bench.optimizations.heavy import refuse_if_mostly_unchanged
 
 SPARSE_CAPABILITY = (8, 0)
 
@@ -23,7 +24,7 @@ class Prune2to4(Pass):
     def apply(self, model: Any, workload: Workload) -> Any:
         from torch.nn.utils import prune
 
-        layers = suitable_layers(model)
+        layers = layers_to_change(model)
         for layer in layers:
             # Reparametrised as weight_orig * mask: whatever the training does, the zeros stay.
             prune.custom_from_mask(layer, "weight", mask_2to4(layer.weight))
@@ -45,7 +46,7 @@ class SemiStructured(Pass):
         from torch import nn
         from torch.sparse import to_sparse_semi_structured
 
-        for layer in suitable_layers(model):
+        for layer in layers_to_change(model):
             layer.weight = nn.Parameter(to_sparse_semi_structured(layer.weight.detach()), requires_grad=False)
         return model
 
@@ -59,20 +60,29 @@ def mask_2to4(weight: Any) -> Any:
     return torch.zeros_like(groups).scatter_(1, kept, 1.0).reshape(weight.shape)
 
 
-def suitable_layers(model: Any) -> list[Any]:
-    """The linear layers whose sizes the sparse kernels of fp16 take. Raises ValueError where there are none, as in
-    networks of convolutions."""
-    import torch
-    from torch import nn
-    from torch.sparse import SparseSemiStructuredTensorCUSPARSELT
+def layers_to_change(model: Any) -> list[Any]:
+    """The suitable layers. Raises ValueError where most heavy layers are not, as in networks of convolutions."""
+    layers, (rows, columns) = suitable_layers(model), least_sizes()
+    refuse_if_mostly_unchanged(model, layers, "2:4 sparsity", f"its kernels need multiples of {rows} x {columns}")
+    return layers
 
-    sizes = SparseSemiStructuredTensorCUSPARSELT._DTYPE_SHAPE_CONSTRAINTS[torch.float16]
-    rows, columns = sizes.sparse_min_rows, sizes.sparse_min_cols
-    found = [
+
+def suitable_layers(model: Any) -> list[Any]:
+    """The linear layers whose sizes the sparse kernels of fp16 take."""
+    from torch import nn
+
+    rows, columns = least_sizes()
+    return [
         part
         for part in model.modules()
         if isinstance(part, nn.Linear) and part.out_features % rows == 0 and part.in_features % columns == 0
     ]
-    if not found:
-        raise ValueError(f"2:4 sparsity needs linear layers in multiples of {rows} x {columns}; this model has none")
-    return found
+
+
+def least_sizes() -> tuple[int, int]:
+    """Of a weight: rows and columns must be multiples of these."""
+    import torch
+    from torch.sparse import SparseSemiStructuredTensorCUSPARSELT
+
+    sizes = SparseSemiStructuredTensorCUSPARSELT._DTYPE_SHAPE_CONSTRAINTS[torch.float16]
+    return sizes.sparse_min_rows, sizes.sparse_min_cols

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.feasibility import needs_cuda
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.feasibility import missing, needs_cuda
 from bench.runtimes.cuda_slot import CudaPlace, on_slot
 from bench.runtimes.onnx.kernels import CudaLoaded
 from bench.runtimes.onnx.session import CPU, Providers, export_infeasible, graph_path, open_session, write_graph
@@ -48,10 +48,9 @@ class OnnxRuntimeCuda(Runtime):
     def infeasible(self, workload: Workload, device: Device) -> str | None:
         if self.precision == "int8":
             return NO_INT8
-        reason = gpu_infeasible(workload, device)
-        if reason is None and self.precision == "fp16" and not importable("modelopt"):
-            return "converting the graph to fp16 needs nvidia-modelopt, which is not installed"
-        return reason
+        if reason := gpu_infeasible(workload, device):
+            return reason
+        return missing(("modelopt",), "converting the graph to fp16") if self.precision == "fp16" else None
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         if self.precision == "fp32":
@@ -75,12 +74,11 @@ class OnnxRuntimeCuda(Runtime):
             yield CudaLoaded(session, new_session, place, CUDA, session_detail(session, slot, where, tf32))
 
 
-def gpu_infeasible(workload: Workload, device: Device) -> str | None:
-    """(conductor) Why ONNX Runtime cannot execute the workload on this device's GPU; None if it can.
+def gpu_infeasible(workload: Workload, device: Device, provider: str = "CUDA") -> str | None:
+    """(conductor) Why ONNX Runtime's `provider` cannot execute the workload on this device's GPU; None if it can.
 
     Asked whether it has a CUDA provider, the library would say what it was built with, not what works."""
-    reason = needs_cuda(device, CAPABILITY, "ONNX Runtime's CUDA provider")
-    if reason is not None:
+    if reason := needs_cuda(device, CAPABILITY, f"ONNX Runtime's {provider} provider"):
         return reason
     installed = [name for name in ("onnxruntime-gpu", "onnxruntime") if _is_installed(name)]
     if "onnxruntime-gpu" not in installed:

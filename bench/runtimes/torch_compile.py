@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.feasibility import needs_cuda
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.feasibility import missing, needs_c_compiler, needs_cuda, older_than, torch_infeasible
 from bench.runtimes.cuda_slot import on_slot
 from bench.runtimes.torch.model import InputForm, TorchLoaded, use_threads
 from bench.runtimes.torch.replay import Replayed
@@ -44,17 +44,19 @@ class TorchCompile(Runtime):
     mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
-        if device.executes_on == "cpu":
-            if self.mode == "max-autotune":
-                return (
-                    "max-autotune on a CPU writes matrix products into Inductor's own C++ loops, "
-                    "where torch's profiler cannot see them and no precision can be proved"
-                )
-            what = f"torch.compile's mode {self.mode}, which is CUDA graphs,"
-            return needs_cuda(device, what=what) if self.mode == "reduce-overhead" else None
-        if reason := needs_cuda(device, TRITON_CAPABILITY, "Triton, in which Inductor writes kernels for GPUs,"):
+        if device.kind == "cpu" and self.mode == "max-autotune":
+            return (
+                "max-autotune on a CPU writes matrix products into Inductor's own C++ loops, "
+                "where torch's profiler cannot see them and no precision can be proved"
+            )
+        if reason := older_than(device, TRITON_CAPABILITY, "Triton, in which Inductor writes kernels for GPUs,"):
             return reason
-        return None if importable("triton") else "torch.compile on a GPU needs triton, which is not installed"
+        if self._graphs and (reason := needs_cuda(device, what=f"torch.compile's mode {self.mode}, with CUDA graphs,")):
+            return reason
+        if device.executes_on == "cpu":
+            return None
+        what = "torch.compile on a GPU"
+        return torch_infeasible(device) or missing(("triton",), what) or needs_c_compiler(what)
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         import torch

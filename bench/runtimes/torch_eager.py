@@ -31,9 +31,9 @@ class TorchEager(Runtime):
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
         return (
-            torch_infeasible(device)
-            or (needs_cuda(device, TF32_CAPABILITY, "TF32") if self.tf32 else None)
+            (needs_cuda(device, TF32_CAPABILITY, "TF32") if self.tf32 else None)
             or dtype_infeasible(self.autocast, device)
+            or torch_infeasible(device)
         )
 
     @contextmanager

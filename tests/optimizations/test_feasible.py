@@ -4,14 +4,14 @@ can do is asked as the conductor asks it; nothing executes on a GPU."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
 
-from bench import contract
+from bench import feasibility
 from bench.contract import Device, Gpu, GpuAddress
 from bench.devices.mig.layout import MigState
-from bench.runtimes import torch_compile
 from workloads.glyphs import Glyphs
 
 from .options import NAMES, option
@@ -44,7 +44,7 @@ A100, H100 = gpu("NVIDIA A100", (8, 0)), gpu("NVIDIA H100", (9, 0))
 V100, T4, L4 = gpu("Tesla V100", (7, 0)), gpu("Tesla T4", (7, 5)), gpu("NVIDIA L4", (8, 9))
 
 REASON = re.compile(
-    r"needs an NVIDIA GPU|needs compute capability \d|needs .*not installed|only rehearsed|has no CUDA"
+    r"needs an NVIDIA GPU|needs compute capability \d|needs .*not installed|only rehearsed|has no CUDA|ort_cuda"
     r"|of kind|no precision can be proved|GPU"
 )
 ONLY_ON_GPUS = {"tf32", "cuda_graphs", "torch_compile_reduce_overhead", "fp8_torchao", "sparse_2to4"}
@@ -59,7 +59,9 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"torch": "2.13.0+cu130"}
     version = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: versions.get(name) or version(name))
-    monkeypatch.setattr(torch_compile, "importable", lambda name: name == "triton" or contract.importable(name))
+    importable = feasibility.importable
+    monkeypatch.setattr(feasibility, "importable", lambda name: name == "triton" or importable(name))
+    monkeypatch.setenv("CC", "a compiler")
 
 
 def reason(name: str, device: Device) -> str:
@@ -88,19 +90,23 @@ def test_on_a_cpu_it_runs_or_says_that_it_needs_a_gpu(name: str) -> None:
 @pytest.mark.parametrize("name", IN_TORCH)
 def test_on_a_rehearsed_gpu_tenants_have_the_cpu(name: str) -> None:
     told = reason(name, REHEARSED)
-    assert bool(told) is bool(reason(name, CPU))
-    if name in ONLY_ON_GPUS:
-        assert "this one is only rehearsed" in told
+    if name == "fp8_torchao":  # the real one would not execute it either
+        assert "needs compute capability 8.9" in told
+    elif name in ONLY_ON_GPUS | {"torch_compile_max_autotune"}:
+        assert "executes on a GPU, and this one is only rehearsed" in told
+    else:
+        assert not told
 
 
 @pytest.mark.parametrize("name", IN_TORCH)
 @pytest.mark.parametrize("device", [V100, T4], ids=["V100", "T4"])
-def test_gpus_before_ampere_lack_some(name: str, device: Device) -> None:
-    told = reason(name, device)
+@pytest.mark.parametrize("rehearsal", [False, True], ids=["real", "rehearsed"])
+def test_gpus_before_ampere_lack_some(name: str, device: Device, rehearsal: bool) -> None:
+    told = reason(name, replace(device, rehearsal=rehearsal))
     if name in NEEDS_AMPERE:
         assert "needs compute capability 8." in told and device.name in told
     else:
-        assert not told
+        assert bool(told) is rehearsal & ("only rehearsed" in told)
 
 
 @pytest.mark.parametrize("name", IN_TORCH)
@@ -122,9 +128,48 @@ def test_without_cuda_in_torch_nothing_runs_on_a_gpu(name: str, monkeypatch: pyt
 
 
 def test_compiling_for_a_gpu_needs_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_compile, "importable", lambda name: name != "triton")
+    monkeypatch.setattr(feasibility, "importable", lambda name: name != "triton")
     assert reason("torch_compile", H100) == "torch.compile on a GPU needs triton, which is not installed"
     assert not reason("torch_compile", CPU)
+
+
+def test_compiling_for_a_gpu_needs_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"gcc"}
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name in found else None)
+    monkeypatch.delenv("CC")
+    assert not reason("torch_compile", H100)
+    found.clear()
+    told = "torch.compile on a GPU needs a C compiler: neither gcc nor clang is found, and CC names none"
+    assert reason("torch_compile", H100) == told
+    monkeypatch.setenv("CC", "/opt/cc")
+    assert not reason("torch_compile", H100)
+    monkeypatch.delenv("CC")
+    assert not reason("torch_compile", replace(H100, rehearsal=True))  # the compiler is of the other machine
+
+
+@pytest.mark.parametrize("name", ["ort_fp32", "int8_ort", "pruned_structured_ort", "distilled_ort"])
+def test_what_executes_on_the_cpu_alone_is_not_rehearsed_for_a_gpu(name: str) -> None:
+    assert not reason(name, CPU)
+    assert reason(name, REHEARSED) == reason(name, H100) != ""
+
+
+def test_the_right_gpu_comes_before_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feasibility, "importable", lambda name: False)
+    for name in (name for name in NAMES if name.startswith("tensorrt_")):
+        assert "needs an NVIDIA GPU, and this device is a CPU" in reason(name, CPU)
+        assert "needs compute capability" in reason(name, V100)
+        assert "tensorrt, torch, which are not installed" in reason(name, H100)
+    assert reason("fp32", CPU) == "it needs safetensors, torch, which are not installed"
+    assert "ONNX Runtime's TensorRT provider needs an NVIDIA GPU" in reason("ort_tensorrt", CPU)
+
+
+def test_without_torch_it_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_of(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", none_of)
+    monkeypatch.setattr(feasibility, "importable", lambda name: name != "torch")
+    assert reason("bf16", H100) == "it needs torch, which is not installed"
 
 
 def test_triton_needs_tensor_cores() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bench.optimizations.calling import linear_rows
 from bench.optimizations.quantization import FP8_CAPABILITY, Float8Dynamic, Int4WeightOnly, Int8Dynamic
 from workloads.glyphs import Glyphs
 
@@ -72,8 +75,49 @@ def test_fp8_is_asked_for_as_torchao_has_it() -> None:
 
 
 def test_a_model_of_which_nothing_can_be_int4_says_so() -> None:
-    with pytest.raises(ValueError, match="no linear layer of this model can be quantised: int4 needs groups of 32"):
+    told = r"int4 would change 0 of .* 6 convolutions and 1 linear layer stay as they are \(it needs groups of 32"
+    with pytest.raises(ValueError, match=told):
         Int4WeightOnly().apply(Squares().load().to(torch.bfloat16), Squares())
+
+
+@pytest.mark.parametrize("quantise", [Int8Dynamic(), Float8Dynamic(), Int4WeightOnly()], ids=lambda p: type(p).__name__)
+def test_a_network_of_convolutions_is_refused_and_left_as_it_was(quantise: Any) -> None:
+    model = Glyphs().load().to(torch.bfloat16)
+    with pytest.raises(ValueError, match=r"9 convolutions.* stay as they are"):
+        quantise.apply(model, Glyphs())
+    assert all(type(parameter.data) is torch.Tensor for parameter in model.parameters())
+
+
+def test_what_torchao_leaves_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchao.quantization.quantize_", lambda *_: None)
+    with pytest.raises(ValueError, match="torchao's int8 changed no layer"):
+        Int8Dynamic().apply(Sequences().load(), Sequences())
+
+
+class Pooled(nn.Module):
+    """As BERT: layers over the sequence, and heads over one vector of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.odd = nn.Linear(16, 32), nn.Linear(32, 20)
+        self.body, self.head = nn.Linear(20, 24), nn.Linear(32, 8)
+
+    def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        x = self.wide(sequence)
+        self.body(self.odd(x))
+        return self.head(x[:, 0])
+
+
+@pytest.mark.parametrize(("length", "chosen"), [(17, ["wide"]), (16, [])])
+def test_on_a_gpu_int8_takes_layers_of_enough_rows_and_of_even_sizes(length: int, chosen: list[str]) -> None:
+    model = Pooled().to(torch.bfloat16)
+    sequence = np.zeros((1, length, 16), dtype=np.float32)
+    workload: Any = SimpleNamespace(inputs=lambda batch_size, seed: {"sequence": sequence})
+    assert Int8Dynamic().layers_on_gpu(model, workload) == [getattr(model, name) for name in chosen]
+    assert linear_rows(model, {"sequence": sequence}) == {
+        model.wide: length, model.odd: length, model.body: length, model.head: 1,
+    }  # fmt: skip
+    assert not any(layer._forward_pre_hooks for layer in model.children())
 
 
 def test_only_fitting_layers_become_int4() -> None:
@@ -97,10 +141,9 @@ def test_glyphs_in_int4_lose_less_than_one_point() -> None:
     workload = Glyphs(evaluation_images=2_000)
     original = right(workload.load(), workload)
     model, changed = unfold(workload.load()).to(torch.bfloat16), 0
-    for part in model.modules():
-        if isinstance(part, nn.Linear) and Int4WeightOnly()._fits(part, ""):
-            part.weight.data = dense_int4(part.weight.data, 32)
-            changed += 1
+    for part in Int4WeightOnly().layers(model):
+        part.weight.data = dense_int4(part.weight.data, 32)
+        changed += 1
     assert changed == 8
     now = right(model.eval(), workload)
     assert original.mean() > 0.96

@@ -12,7 +12,7 @@ from torch import nn
 
 from bench.contract import Recipe
 from bench.optimizations import store
-from bench.optimizations.sparsity import Prune2to4, SemiStructured, mask_2to4, suitable_layers
+from bench.optimizations.sparsity import Prune2to4, SemiStructured, layers_to_change, mask_2to4, suitable_layers
 from workloads.glyphs import Glyphs
 
 from .linear_glyphs import LinearGlyphs, Unfolded, right
@@ -36,11 +36,13 @@ def test_of_equal_weights_two_stay() -> None:
 def test_layers_of_other_sizes_are_left_alone() -> None:
     model = nn.Sequential(nn.Linear(32, 48), nn.Linear(48, 40), nn.Conv2d(16, 16, 1))
     assert suitable_layers(model) == [model[0]]
+    with pytest.raises(ValueError, match="1 convolution and 1 linear layer stay as they are"):
+        layers_to_change(model)
 
 
 @pytest.mark.parametrize("workload", [Squares(), Glyphs()], ids=["squares", "glyphs"])
 def test_a_network_of_convolutions_says_that_it_cannot_be(workload: Any) -> None:
-    with pytest.raises(ValueError, match="needs linear layers in multiples of 16 x 16; this model has none"):
+    with pytest.raises(ValueError, match=r"convolutions.* stay as they are .its kernels need multiples of 16 x 16"):
         Prune2to4().apply(workload.load(), workload)
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 import pydantic
 
-from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, importable, plugin
-from bench.feasibility import needs_cuda
+from bench.contract import Device, Loaded, Recipe, Runtime, Slot, Workload, plugin
+from bench.feasibility import missing, needs_cuda
 from bench.runtimes.cuda_slot import CudaPlace, Place, on_slot
 from bench.runtimes.tensorrt.build import Limits
 from bench.runtimes.tensorrt.candidates import Candidates, Precision, report
@@ -59,8 +59,7 @@ class TensorRT(Runtime):
             *(("modelopt",) if self.precision != "fp32" else ()),
             *(("onnxruntime",) if self.precision in CALIBRATED else ()),
         )
-        missing = [name for name in needed if not importable(name)]
-        return f"making its graph needs {', '.join(missing)}, which is not installed" if missing else None
+        return missing((*self.requires, *needed), "building its engine")
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
         inputs = recipe.workload.inputs(batch_size, seed=0)
