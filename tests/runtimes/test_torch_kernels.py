@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.runtimes.torch.kernels import kernel_precision
+from bench.runtimes.kernel_names import is_heavy_kernel, kernel_precision
 
 RECORDED = {
     # cuBLAS and cuDNN, "xmma": what is stored, then what is multiplied. H100 and A100, torch and TensorRT.
@@ -82,3 +82,20 @@ def test_the_name_of_a_kernel_tells_the_precision_or_nothing(name: str, precisio
 def test_any_other_name_tells_nothing(name: str) -> None:
     if not any(word in name for word in ("gemm", "xmma", "nvjet", "cudnn", "grad", "fprop")):
         assert kernel_precision(name) is None
+
+
+NOT_HEAVY = ("splitKreduce", "nchwToNhwc", "gemvx", "vectorized_elementwise", "nccl", "triton_tem")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_name_that_tells_a_precision_is_of_a_heavy_kernel(name: str) -> None:
+    assert is_heavy_kernel(name) or not kernel_precision(name)
+    if not any(word in name for word in NOT_HEAVY):
+        assert is_heavy_kernel(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["cublasLt::splitKreduce_kernel", "void convertTensor_kernel<float>", "__myl_MulAdd_0x1"]
+)
+def test_what_surrounds_products_is_not_heavy(name: str) -> None:
+    assert not is_heavy_kernel(name)

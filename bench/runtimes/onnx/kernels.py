@@ -7,21 +7,19 @@ which torch's profiler reads, names every kernel.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.contract import Arrays, Proof
+from bench.runtimes.kernel_names import is_heavy_kernel, kernel_precision
 from bench.runtimes.onnx.binding import BoundLoaded
 from bench.runtimes.onnx.proof import read_profile
-from bench.runtimes.tensorrt.proof import is_heavy, precision_of
-from bench.runtimes.torch.kernels import kernel_precision
-from bench.runtimes.torch.proof import majority, profiled
-
-CONVOLUTION = re.compile(r"conv(?!ert)|[hsi]\d*cudnn|winograd|depthwise|attention", re.IGNORECASE)
-"""Kernels that are heavy by their own name, where a layer would have told its type."""
+from bench.runtimes.proofs import majority
+from bench.runtimes.proofs import proof as counted
+from bench.runtimes.tensorrt.proof import precision_of_tactic
+from bench.runtimes.torch.proof import profiled
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,14 @@ def read_engines(
 
     A heavy operator outside of the engines decides the precision, as in `read_profile`."""
     outside = read_profile(events, detail, provider)
-    kernels = heavy_kernels(trace)
-    precisions: Counter[str] = Counter()
-    for (_, precision), count in kernels.items():
-        precisions[precision] += count
-    return Proof(
-        precision=majority(outside.operators or precisions),
-        operators={**outside.operators, **precisions},
-        providers=outside.providers,
-        detail={
-            **outside.detail,
-            "precision_from": "names of the kernels that ran",
-            "heavy": {f"{name} {precision}": count for (name, precision), count in kernels.items()},
-        },
+    names = filter(is_heavy_kernel, kernel_names(trace))
+    kernels = Counter((name, precision_of_tactic(name) or "unknown") for name in names)
+    inside = counted(kernels, {**outside.detail, "precision_from": "names of the kernels that ran"}, outside.providers)
+    return replace(
+        inside,
+        precision=majority(outside.operators or inside.operators),
+        operators={**outside.operators, **inside.operators},
     )
-
-
-def heavy_kernels(trace: Mapping[str, Any]) -> Counter[tuple[str, str]]:
-    """Matrix products and convolutions in a trace, counted by (name, precision); "unknown": the name does not tell."""
-    found: Counter[tuple[str, str]] = Counter()
-    for name in kernel_names(trace):
-        layer = {"TacticName": name}
-        if is_heavy(layer) or CONVOLUTION.search(name):
-            found[name, precision_of(layer)] += 1
-    return found
 
 
 def kernel_names(trace: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """What an engine executes, read from its own layer information (`EngineInspector`, verbosity DETAILED).
 
-A tactic's name says in which type it multiplies: in `..._i8f16_i8i32_f32_...` the first pair is what is read and
-written (int8, fp16), the second what is multiplied and summed (int8, int32). Where the name says nothing, the type of
-the first input does; TensorRT 10 tells it under "Format/Datatype", in words, and TensorRT 11 under "DataType".
+A tactic's name says in which type it multiplies, as the names of all kernels do (kernel_names.py, which is asked
+first): in `..._i8f16_i8i32_f32_...` the first pair is what is read and written (int8, fp16), the second what is
+multiplied and summed (int8, int32). Where the name says nothing, the type of the first input does; TensorRT 10 tells it
+under "Format/Datatype", in words, and TensorRT 11 under "DataType".
 """
 
 from __future__ import annotations
@@ -14,15 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.contract import Proof
-from bench.runtimes.torch.proof import majority
+from bench.runtimes.kernel_names import is_generated, is_heavy_kernel, kernel_precision
+from bench.runtimes.proofs import proof
 
 HEAVY_TYPES = re.compile(r"conv|gemm|matrixmultiply|matmul|fullyconnected|mha|attention|myelin", re.IGNORECASE)
 """Types of layers that are matrix products or convolutions. "Myelin", in older versions, is a whole subgraph."""
-HEAVY_TACTICS = re.compile(r"gemm|fprop|dgrad|mha", re.IGNORECASE)
-"""Tactics that are, in layers of no telling type: generated kernels ("kgen") may hold attention."""
-GENERATED = re.compile(r"__myl_((?:[A-Z][a-z0-9]*)+)")
-"""A generated kernel is named by the operators in it, cut short: __myl_FcAddRelu_0x..."""
-HEAVY_OPERATORS = frozenset({"Fc", "Conv", "Gemm", "Mha"})
 HASH = re.compile(r"_0x[0-9a-f]+")
 """Of a generated kernel; it may happen to read like a type (..._0x7f16ab33de)."""
 LIGHT_TYPES = frozenset({"reformat", "noop", "shuffle", "constant"})
@@ -66,13 +63,8 @@ def read_layers(text: str, detail: Mapping[str, Any]) -> Proof:
         raise ValueError("TensorRT's layer information has no list of layers")
     if not all(isinstance(layer, dict) for layer in layers):
         return Proof("unknown", {}, {"TensorRT": len(layers)}, {**detail, "layers": "names only"})
-    precisions: Counter[str] = Counter()
-    heavy: Counter[str] = Counter()
-    for layer in filter(is_heavy, layers):
-        precision = precision_of(layer)
-        precisions[precision] += 1
-        heavy[f"{_word(layer, 'LayerType')} {precision}"] += 1
-    return Proof(majority(precisions), dict(precisions), {"TensorRT": len(layers)}, {**detail, "heavy": dict(heavy)})
+    counts = Counter((_word(layer, "LayerType"), precision_of(layer)) for layer in layers if is_heavy(layer))
+    return proof(counts, detail, {"TensorRT": len(layers)})
 
 
 def is_heavy(layer: Mapping[str, Any]) -> bool:
@@ -80,26 +72,31 @@ def is_heavy(layer: Mapping[str, Any]) -> bool:
     kind, tactic = _word(layer, "LayerType"), _word(layer, "TacticName")
     if kind.lower() in LIGHT_TYPES:
         return False
-    if generated := GENERATED.match(tactic):
-        return bool(HEAVY_OPERATORS & set(re.findall(r"[A-Z][a-z0-9]*", generated[1])))
-    return bool(HEAVY_TYPES.search(kind) or HEAVY_TACTICS.search(tactic))
+    if is_generated(tactic):
+        return is_heavy_kernel(tactic)
+    return bool(HEAVY_TYPES.search(kind)) or is_heavy_kernel(tactic)
 
 
 def precision_of(layer: Mapping[str, Any]) -> str:
     """The type that a heavy layer multiplies in; "unknown" if neither its tactic nor its inputs tell."""
     if _word(layer, "LayerType") == "Myelin":
         return "unknown"  # its inputs do not tell what is multiplied inside
-    tactic = HASH.sub("", _word(layer, "TacticName"))
+    return precision_of_tactic(_word(layer, "TacticName")) or _precision_of_inputs(layer)
+
+
+def precision_of_tactic(name: str) -> str | None:
+    """What the name of a tactic, or of a kernel that an engine executes, tells of the type that it multiplies in."""
+    tactic = HASH.sub("", name)
+    if known := kernel_precision(tactic):
+        return known
     if found := MULTIPLIED.search(tactic):
         return NAMES[found[1]]
     found = READ.search(tactic)
     if found and NAMES[found[1]] != "fp32":
         return NAMES[found[1]]
-    if not GENERATED.match(tactic):
-        for precision, pattern in WORDS:
-            if pattern.search(tactic):
-                return precision
-    return _precision_of_inputs(layer)
+    if is_generated(tactic):
+        return None
+    return next((precision for precision, pattern in WORDS if pattern.search(tactic)), None)
 
 
 def _precision_of_inputs(layer: Mapping[str, Any]) -> str:

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import Proof
-from bench.runtimes.torch.kernels import kernel_precision
+from bench.runtimes.kernel_names import kernel_precision
+from bench.runtimes.proofs import majority as majority
+from bench.runtimes.proofs import proof as proof
 
 Event = Mapping[str, Any]
 
@@ -166,15 +168,6 @@ def read_trace(
     return proof(counts, {**detail, **on_gpu})
 
 
-def proof(counts: Mapping[tuple[str, str], int], detail: Mapping[str, Any]) -> Proof:
-    """`counts`: heavy operators by (name, precision)."""
-    precisions: Counter[str] = Counter()
-    for (_, precision), count in counts.items():
-        precisions[precision] += count
-    heavy = {f"{name} {precision}": count for (name, precision), count in counts.items()}
-    return Proof(majority(precisions), dict(precisions), detail={**detail, "heavy": heavy})
-
-
 def heavy_operators(trace: Mapping[str, Any]) -> list[Operator]:
     """Heavy operators that were not called by another heavy one, as `_slow_conv2d_forward` is by `thnn_conv2d`.
 
@@ -222,11 +215,6 @@ def longest(ran: Iterable[Event]) -> list[dict[str, Any]]:
         {"name": name[:KERNEL_NAME_LENGTH], "count": counts[name], "total_us": total_us}
         for name, total_us in times_us.most_common(LONGEST_KERNELS)
     ]
-
-
-def majority(counts: Mapping[str, int]) -> str:
-    """The precision of most operators; "none" when no heavy operator ran, which no optimization expects."""
-    return max(sorted(counts), key=lambda precision: counts[precision]) if counts else "none"
 
 
 def _operator(event: Event, launched: Iterable[Event]) -> Operator:

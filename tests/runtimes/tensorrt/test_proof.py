@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.runtimes.tensorrt.proof import is_heavy, precision_of, read_layers
+from bench.runtimes.onnx.kernels import read_engines
+from bench.runtimes.tensorrt.proof import is_heavy, precision_of, precision_of_tactic, read_layers
+from tests.runtimes.test_torch_kernels import RECORDED
 
 LAYERS = Path(__file__).parent / "layers"
 
@@ -65,6 +67,11 @@ def test_no_heavy_layer_proves_nothing() -> None:
         ("ampere_sgemm_128x64_tn", "Float", "fp32"),
         ("ampere_h16816gemm_256x128_ldg8_nn_v1", "Half", "fp16"),
         ("nvjet_hsh_256x128_64x4_2x1_v_bz_TNN", "Half", "fp16"),  # this name tells in a way that is nowhere documented
+        ("nvjet_tst_64x64_64x16_2x1_2cta_v_bz_bias_TNT", "Float", "bf16"),
+        ("nvjet_sss_tf32_128x256_TNT", "Float", "tf32"),
+        ("cutlass_80_wmma_tensorop_i161616gemm_s8_forwardC", "Float", "int8"),
+        ("cutlass_tensorop_f16_s16832spgemm_f16_128x128_64x3_nt_align8", "Half", "fp16_2to4"),
+        ("at::native::tinygemm_m16n8k16_chunk_kernel<..., BLayout_TC_int4<8,128>, ...>", "BFloat16", "int4wo"),
         ("a tactic of no telling name", "Int8", "int8"),
         ("a tactic of no telling name", "Something New", "unknown"),
     ],
@@ -139,3 +146,19 @@ def test_a_hash_in_a_name_is_no_type() -> None:
         "Inputs": [{"Name": "x", "DataType": "Float"}],
     }
     assert precision_of(layer) == "fp32"
+
+
+@pytest.mark.parametrize("name", [name for name, precision in RECORDED.items() if precision])
+def test_an_engine_and_torch_read_a_kernel_in_the_same_way(name: str) -> None:
+    layer = {"LayerType": "kgen", "TacticName": name, "Inputs": [{"DataType": "Something New"}]}
+    assert is_heavy(layer)
+    assert precision_of(layer) == precision_of_tactic(name) == RECORDED[name]
+
+
+def test_kernels_of_a_product_that_an_engine_ran_are_a_proof() -> None:
+    """In a trace of ONNX Runtime's TensorRT provider, where there are no layers."""
+    names = [f"nvjet_hsh_{size}_64x4_2x1_v_bz_TNN" for size in ("256x128", "64x64", "128x8")]
+    trace = {"traceEvents": [{"cat": "kernel", "name": name} for name in names]}
+    proof = read_engines([], trace, {}, "TensorrtExecutionProvider")
+    assert (proof.precision, proof.operators) == ("fp16", {"fp16": 3})
+    assert proof.detail["heavy"] == {f"{name} fp16": 1 for name in names}
