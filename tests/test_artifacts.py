@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import bench
 from bench.errors import StoreError
 from bench.measure import artifacts
 from bench.optimizations.precision import Cast
@@ -33,7 +35,20 @@ def test_what_was_built_is_found(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "lost", "manifest lost", "manifest cut", "manifest garbage"])
+MANIFESTS: dict[str, Callable[[str], str]] = {
+    "manifest cut": lambda text: text[:40],
+    "manifest garbage": lambda _: "[]",
+    "manifest nested": lambda _: "[" * 100_000,
+    "a time that is none": lambda text: text.replace("1.5", '"long"'),
+    "no times": lambda text: text.replace('"build_s"', "3"),
+    "an infinite time": lambda text: text.replace("1.5", "Infinity"),
+    "an infinite size": lambda text: text.replace("1100", "1e999"),
+    "a negative size": lambda text: text.replace("1100", "-1100"),
+    "files without lengths": lambda text: text.replace('"size_bytes": 1000', '"size": 1000'),
+}
+
+
+@pytest.mark.parametrize("damage", ["cut", "lost", "changed", "manifest lost", *MANIFESTS])
 def test_a_damaged_artifact_is_not_found_and_can_be_built_again(tmp_path: Path, damage: str) -> None:
     folder = build(tmp_path).folder
     model, manifest = folder / "runtime" / "model.bin", folder / artifacts.MANIFEST
@@ -43,10 +58,10 @@ def test_a_damaged_artifact_is_not_found_and_can_be_built_again(tmp_path: Path, 
         model.unlink()
     elif damage == "manifest lost":
         manifest.unlink()
-    elif damage == "manifest cut":
-        manifest.write_text(manifest.read_text()[:40])
+    elif damage == "changed":
+        model.write_bytes(b"z" * 1000)
     else:
-        manifest.write_text("[]")
+        manifest.write_text(MANIFESTS[damage](manifest.read_text()))
     assert artifacts.find(tmp_path, "runtime-1") is None
     build(tmp_path, content=b"new")
     assert artifacts.find(tmp_path, "runtime-1") is not None
@@ -105,6 +120,20 @@ def test_the_key_depends_on_content_options_and_sources(tmp_path: Path) -> None:
     ]
     assert len(set(keys)) == len(keys)
     assert artifacts.key_of({"b": 2, "a": 1}, PythonCall()) == keys[0]
+
+
+def test_a_long_file_is_checked_by_its_length_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts, "HASHED_BYTES", 999)
+    model = build(tmp_path).folder / "runtime" / "model.bin"
+    model.write_bytes(b"z" * 1000)
+    assert artifacts.find(tmp_path, "runtime-1") is not None
+    model.write_bytes(b"z" * 1001)
+    assert artifacts.find(tmp_path, "runtime-1") is None
+
+
+@pytest.mark.parametrize("pattern", artifacts.MAKERS)
+def test_what_makes_artifacts_is_where_the_key_looks_for_it(pattern: str) -> None:
+    assert list(Path(bench.__file__).parent.glob(pattern))
 
 
 def test_an_unwritable_cache_is_an_error_with_a_hint(tmp_path: Path) -> None:

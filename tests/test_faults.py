@@ -217,6 +217,44 @@ def test_a_runtime_that_lies_about_its_precision_is_invalid(tmp_path: Path) -> N
     assert "wrong precision executed: native, not int8" in trials["pretended"]["reason"]
 
 
+PROOFS = {
+    "half a surrogate": ("'\\ud800'", None),
+    "20 MB": ("'x' * 20_000_000", "bytes, and 65536 are the limit"),
+    "nested": ("__import__('json').loads('{\"a\":' * 500 + '1' + '}' * 500)", "a proof that cannot be stored"),
+}
+
+
+@pytest.mark.parametrize("kind", PROOFS)
+def test_a_proof_that_nobody_could_store_ends_its_trial_at_most(tmp_path: Path, kind: str) -> None:
+    value, words = PROOFS[kind]
+    mine = tmp_path / "mine" / "optimizations"
+    mine.mkdir(parents=True)
+    (mine.parent / "odd.py").write_text(
+        "from contextlib import contextmanager\n"
+        "from bench.contract import Proof, plugin\nfrom bench.runtimes.python_call import PythonCall\n\n"
+        "@plugin\nclass Odd(PythonCall):\n"
+        "    @contextmanager\n    def load(self, recipe, folder, slot):\n"
+        "        with PythonCall.load(self, recipe, folder, slot) as loaded:\n"
+        f"            type(loaded).prove = lambda self, inputs: Proof('native', detail={{'s': {value}}})\n"
+        "            yield loaded\n"
+    )
+    (mine / "mine.yaml").write_text(
+        "mine:\n  _target_: bench.contract.Optimization\n  expects: native\n  runtime: {_target_: odd.Odd}\n"
+    )
+    result = run_bench(
+        "run", "workload=calibration", "optimizations=[native,mine]", *SHORT, "protocol.blocks=1",
+        "--config-dir", "mine", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == expected_exit(tmp_path), result.stderr
+    trials = {trial["optimization"]: trial for trial in lines(only_run(tmp_path))}
+    assert trials["native"]["status"] != "failed"
+    if words is None:
+        assert trials["mine"]["proof"]["detail"] == {"s": "?"}
+    else:
+        assert trials["mine"]["status"] == "failed"
+        assert words in trials["mine"]["reason"]
+
+
 def test_a_tenant_dies_with_a_conductor_that_is_killed(tmp_path: Path) -> None:
     process = start_bench("run", *SPECIMEN, *SHORT, "protocol.window_s=20", "protocol.window_limit_s=20",
                           "protocol.trial_limit_s=60", "partitions=[time_shared]", cwd=tmp_path)  # fmt: skip

@@ -2,7 +2,7 @@
 
     cache/<kind>-<key>/            kind: model (result of costly passes), work (what such a model computes), runtime
                                        (what a runtime loads, evaluated) or ceilings (what a slot reaches)
-        artifact.json              written last: build time, size and the length of every file
+        artifact.json              written last: times, size, and of every file its length and its SHA-256
         ...                        the files
 
 An artifact is built in `<name>.tmp` under an exclusive lock and renamed into place, so several runs may share a cache
@@ -13,6 +13,7 @@ workload's identity, passes and runtime with their options and their source file
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from typing import Any
 import bench
 import workloads
 from bench.errors import StoreError
+from bench.records import Count, Finite, Record
 
 OUTPUTS = "outputs.npy"
 LABELS = "labels.npy"
@@ -59,7 +61,24 @@ LIBRARIES = (
     "tensorrt",
     "tensorrt-cu13",
     "tensorrt-cu13-libs",
+    "tensorrt-cu12",
+    "tensorrt-cu12-libs",
 )
+HASHED_BYTES = 64 * 2**20
+"""Files up to this size are checked by content (a twentieth of a second), longer ones by their length alone."""
+
+
+class _File(Record):
+    """sha256: None where the file is too long to be hashed."""
+
+    size_bytes: Count
+    sha256: str | None
+
+
+class _Manifest(Record):
+    times_s: dict[str, Finite]
+    size_bytes: Count
+    files: dict[str, _File]
 
 
 @dataclass(frozen=True)
@@ -111,16 +130,30 @@ def _sources(plugins: Iterable[Any]) -> Iterator[Path]:
 
 
 def find(cache: Path, name: str) -> Artifact | None:
-    """The finished artifact of that name; None when there is none, or when a file of it was cut or lost."""
+    """The finished artifact of that name; None when there is none, or when a file of it was changed, cut or lost."""
     folder = cache / name
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        intact = all((folder / file).stat().st_size == size for file, size in manifest["files"].items())
-        if not intact:
+        manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes(), strict=True)
+        if any(_described(folder / file) != told for file, told in manifest.files.items()):
             return None
-        return Artifact(folder, int(manifest["size_bytes"]), dict(manifest["times_s"]), fresh=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return None
+    return Artifact(folder, manifest.size_bytes, manifest.times_s, fresh=False)
+
+
+def _described(path: Path) -> _File:
+    found = path.stat()
+    hashed = found.st_size <= HASHED_BYTES
+    return _File(
+        size_bytes=found.st_size,
+        sha256=_sha256(path, found.st_mtime_ns, found.st_size) if hashed else None,
+    )
+
+
+@functools.cache
+def _sha256(path: Path, mtime_ns: int, size_bytes: int) -> str:
+    """Computed once in a process, unless the file is seen to have changed: a model may serve many optimizations."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def prepare_folder(cache: Path) -> None:
@@ -158,11 +191,13 @@ def fresh_folder(cache: Path, name: str) -> Path:
 def finish(cache: Path, name: str, times_s: Mapping[str, float]) -> Artifact:
     """Write the manifest and move the built folder into place."""
     folder = cache / f"{name}.tmp"
-    files = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
-    size_bytes = sum(files.values())
+    files = {str(path.relative_to(folder)): _described(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    size_bytes = sum(file.size_bytes for file in files.values())
     try:
         with (folder / MANIFEST).open("w") as manifest:
-            json.dump({"times_s": times_s, "size_bytes": size_bytes, "files": files}, manifest, indent=1)
+            manifest.write(
+                _Manifest(times_s=dict(times_s), size_bytes=size_bytes, files=files).model_dump_json(indent=1)
+            )
             manifest.flush()
             os.fsync(manifest.fileno())
         shutil.rmtree(cache / name, ignore_errors=True)

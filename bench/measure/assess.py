@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic_core import PydanticSerializationError, to_json
 
 from bench import clock, wire
-from bench.contract import BOARD, Protocol
+from bench.contract import BOARD, Protocol, Slot
 from bench.measure import gate, gate_ceiling, gate_gpu, gpu_numbers, steady, summary
 from bench.measure.ceilings import Ceilings
 from bench.measure.link import ChildFailed
 from bench.measure.loop import GPU_COLUMNS, HOST_COLUMNS
-from bench.measure.summary import END, START, Samples, Window
+from bench.measure.summary import END, GPU, START, Samples, Window
 from bench.measure.trial import Answers
 from bench.measure.work import Work
 from bench.records import Gate, Latency
+
+PROOF_LIMIT_BYTES = 64 * 2**10
+"""Of a tenant's proof as it is stored, one in each trial's line. Those of bench's runtimes are of a few KiB."""
+CLOCKS_NS, CLOCKS_SHARE = 1_000_000, 0.01
+"""By how much a request may last longer by the GPU's clock than by the host's: their speeds, and an event's resolution,
+differ by far less."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,18 @@ def assess(
     """`cores`: of the device; `cores_shared`: by design; `interval_s`: of telemetry; `first_clock_hz`: the GPU's in
     the first valid trial of the same cell, NaN: none; `work` of an item, `ceilings` of the slots.
 
-    Raises ChildFailed for samples that cannot be.
+    Raises ChildFailed for samples and proofs that cannot be.
     """
-    samples = [_samples(index, answer) for index, answer in enumerate(answers.measured)]
+    samples = [_samples(slot, answer) for slot, answer in zip(answers.slots, answers.measured, strict=True)]
+    proofs = [
+        _proof(slot, proved, measured)
+        for slot, proved, measured in zip(answers.slots, answers.proved, answers.measured, strict=True)
+    ]
     window = summary.common_window(samples, answers.open_ns)
     throughput_per_s = summary.throughput_per_s(window, batch_size)
     reached = [
-        gate_ceiling.reached(work, ceilings, slot, answer["proof"], items_per_s, batch_size)
-        for slot, answer, items_per_s in zip(answers.slots, answers.proved, throughput_per_s, strict=True)
+        gate_ceiling.reached(work, ceilings, slot, proof, items_per_s, batch_size)
+        for slot, proof, items_per_s in zip(answers.slots, proofs, throughput_per_s, strict=True)
     ]
     report = answers.ticks.report
     shares = _host_shares(report, len(answers.slots), cores)
@@ -76,7 +87,7 @@ def assess(
         telemetry_problem=answers.ticks.problem,
         telemetry_gap_intervals=_gap_intervals(report, interval_s),
         expected_precision=expected_precision,
-        proved_precisions=[answer["proof"]["precision"] for answer in answers.proved],
+        proved_precisions=[proof["precision"] for proof in proofs],
         probe_distances=[answer["probe_distance"] for answer in answers.proved],
         gpu=gate_gpu.evidence(report, window, first_clock_hz) if any(slot.gpu for slot in answers.slots) else None,
         reached=reached,
@@ -92,24 +103,56 @@ def assess(
         latency_ms=summary.latency(window),
         tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
-        proof={**answers.proved[0]["proof"], "issued": answers.measured[0].get("issued", {})},
+        proof=proofs[0],
         telemetry=_telemetry(answers, {**shares, **gpu, **limits}, interval_s),
         timing_s=_timing(answers),
     )
 
 
-def _samples(index: int, answer: Mapping[str, Any]) -> Samples:
+def _samples(slot: Slot, answer: Mapping[str, Any]) -> Samples:
     """A tenant's samples, checked: a tenant is not trusted to be well."""
+    name = f"tenant{slot.index}"
     try:
         flat, columns = wire.unpack_integers(answer["samples"]), int(answer["columns"])
     except (ValueError, TypeError, KeyError) as error:
-        raise ChildFailed(f"tenant{index} sent samples that cannot be read: {error}") from error
-    if columns not in (HOST_COLUMNS, GPU_COLUMNS) or not len(flat) or len(flat) % columns:
-        raise ChildFailed(f"tenant{index} sent {len(flat)} numbers that are no rows of {columns}")
+        raise ChildFailed(f"{name} sent samples that cannot be read: {error}") from error
+    wanted = GPU_COLUMNS if slot.executes_on == "cuda" else HOST_COLUMNS
+    if columns != wanted:
+        raise ChildFailed(f"{name} sent rows of {columns} numbers, and a request on {slot.executes_on} has {wanted}")
+    if not len(flat) or len(flat) % columns:
+        raise ChildFailed(f"{name} sent {len(flat)} numbers that are no rows of {columns}")
     samples = flat.reshape(-1, columns)
     if bool((np.diff(samples[:, (START, END)].ravel()) < 0).any()) or bool((samples[:, END + 1 :] < 0).any()):
-        raise ChildFailed(f"tenant{index} sent {len(samples)} rows that are no sequence of requests")
+        raise ChildFailed(f"{name} sent {len(samples)} rows that are no sequence of requests")
+    if columns == GPU_COLUMNS:
+        _check_clocks(name, samples)
     return samples
+
+
+def _check_clocks(name: str, samples: Samples) -> None:
+    """A GPU's time for a request is some time, and lies within the host's."""
+    host_ns = samples[:, END] - samples[:, START]
+    wrong = (samples[:, GPU] <= 0) | (samples[:, GPU] > host_ns * (1 + CLOCKS_SHARE) + CLOCKS_NS)
+    if wrong.any():
+        row = int(wrong.argmax())
+        gpu_ms, host_ms = samples[row, GPU] / 1e6, host_ns[row] / 1e6
+        raise ChildFailed(
+            f"{name} sent times that cannot be: of request {row} its events say {gpu_ms:.3f} ms, the host's clock "
+            f"{host_ms:.3f} ms"
+        )
+
+
+def _proof(slot: Slot, proved: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A tenant's proof as it is stored, checked to be something that can be."""
+    name = f"tenant{slot.index}"
+    proof = {**proved["proof"], "issued": measured.get("issued", {})}
+    try:
+        size_bytes = len(to_json({"proof": proof}))
+    except PydanticSerializationError as error:
+        raise ChildFailed(f"{name} sent a proof that cannot be stored: {error}") from error
+    if size_bytes > PROOF_LIMIT_BYTES:
+        raise ChildFailed(f"{name} sent a proof of {size_bytes} bytes, and {PROOF_LIMIT_BYTES} are the limit")
+    return proof
 
 
 def _run_delay_share(answers: Answers) -> float:

@@ -112,7 +112,14 @@ def _slice(inputs: Arrays, start: int, size: int, pad: bool) -> tuple[Arrays, in
     return batch, filled
 
 
-TASKS = {"prepare": _prepare, "count": _count, "build": _build}
+def _reach(request: dict[str, Any]) -> dict[str, Any]:
+    """Measure what the slot reaches at most."""
+    from bench.measure import rates
+
+    return rates.measure(Slot(**request["slot"]))
+
+
+TASKS = {"prepare": _prepare, "count": _count, "build": _build, "reach": _reach}
 
 if __name__ == "__main__":
     main()

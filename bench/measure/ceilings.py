@@ -1,13 +1,14 @@
 """What a slot was measured to reach at most: floating-point operations per second by precision, and bytes per second.
 
-Measured once per kind of slot in a process of its own (`rates.py`) and kept in the artifact cache, as artifacts are.
-Data sheets are no substitute: their figures are of clocks that a power limit, a MIG slice or a green context never has.
+Measured by a builder (`rates.py`). Of a CPU once, and kept in the artifact cache. Of a GPU once per run and partition,
+and kept nowhere: trials are held to it closely, and a rate of an hour in which the GPU was hot, or in use, would call
+those of later runs impossible. Data sheets are no substitute: their figures are of clocks that a power limit, a MIG
+slice or a green context never has.
 This is the conductor's end, which imports no torch.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -17,18 +18,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench import clock
 from bench.contract import Device, Slot, importable
 from bench.feasibility import torch_infeasible
-from bench.isolation.process import Processes
-from bench.measure import artifacts
-from bench.measure.link import ChildFailed, Link, await_events
+from bench.measure.build import find_or_make, in_builder
+from bench.measure.link import ChildFailed
 
 RATES = "rates.json"
 LIMIT_S = 120.0
-SOURCES = (Path(__file__).with_name("rates.py"), Path(__file__).parents[1] / "runtimes" / "cuda_slot.py")
+SOURCE = Path(__file__).with_name("rates.py")
 """A change there measures anew."""
-MPS_SHARE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
+SPARSE = "_2to4"
+"""Ends the name of a precision whose weights are stored without half of their values."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Ceilings:
         On a CPU one thread's rate times the slot's threads: an upper bound. Several threads measured together
         may by bad luck run at the rate of one for as long as their process lives, and a ceiling that is too low would
         call honest trials impossible."""
-        if precision == "fp16_2to4":  # half of the multiplications are left out
-            return 2 * self.flop_ceiling("fp16", slot)
+        if precision.endswith(SPARSE):  # half of the multiplications are left out
+            return 2 * self.flop_ceiling(precision.removesuffix(SPARSE), slot)
         known = [rate for name in _multiplied_in(precision) if (rate := self.flop_per_s.get(name))]
         return max(known, default=math.nan) * (slot.threads if slot.executes_on == "cpu" else 1)
 
@@ -57,23 +57,38 @@ class Ceilings:
 def find_or_measure(
     cache: Path, device: Device, partition: Mapping[str, Any], slot: Slot, environment: Mapping[str, str]
 ) -> Ceilings:
-    """Of slots like this one: `partition` is its configuration, since slices of as many multiprocessors may differ in
-    their memory. On a CPU all slots are alike. That nothing could be measured is no failure: no trial is held to it."""
+    """Of slots like this one. That nothing could be measured is no failure: no trial is held to it."""
     if reason := _impossible(device):
         return Ceilings(unknown=reason)
-    name = f"ceilings-{_key(device, partition, slot)}"
-    if found := _read(cache, name):
-        return found
-    with artifacts.locked(cache, name):
-        if found := _read(cache, name):
-            return found
-        folder = artifacts.fresh_folder(cache, name)
-        try:
-            spent_s = _in_process(slot, folder, environment)
-        except ChildFailed as error:
-            return Ceilings(unknown=f"what this device reaches could not be measured: {error.reason}")
-        artifacts.finish(cache, name, {"measure_s": spent_s})
-    return _read(cache, name) or Ceilings(unknown="what was measured of this device could not be read")
+    try:
+        if device.executes_on == "cuda":
+            return _ceilings(_measure(slot, environment))
+        return _kept(cache, device, slot, environment)
+    except ChildFailed as error:
+        return Ceilings(unknown=f"what this device reaches could not be measured: {error.reason}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Ceilings(unknown=f"what was measured of this device cannot be read: {error!r}")
+
+
+def _kept(cache: Path, device: Device, slot: Slot, environment: Mapping[str, str]) -> Ceilings:
+    """Of a CPU, whose slots are all alike."""
+
+    def make(folder: Path) -> dict[str, float]:
+        found = _measure(slot, environment)
+        (folder / RATES).write_text(json.dumps(found, indent=1))
+        return {"measure_s": float(found["measure_s"])}
+
+    kept = find_or_make(cache, f"ceilings-{_key(device)}", make)
+    return _ceilings(json.loads((kept.folder / RATES).read_text()))
+
+
+def _measure(slot: Slot, environment: Mapping[str, str]) -> dict[str, Any]:
+    return in_builder("reach", slot, environment, LIMIT_S, "measuring the ceilings")
+
+
+def _ceilings(found: Mapping[str, Any]) -> Ceilings:
+    rates = {str(precision): float(rate) for precision, rate in found["flop_per_s"].items()}
+    return Ceilings(rates, float(found["bytes_per_s"]), float(found["l2_bytes"]))
 
 
 def _multiplied_in(precision: str) -> tuple[str, ...]:
@@ -89,41 +104,10 @@ def _impossible(device: Device) -> str | None:
     return torch_infeasible(device)
 
 
-def _key(device: Device, partition: Mapping[str, Any], slot: Slot) -> str:
-    content: dict[str, Any] = {
+def _key(device: Device) -> str:
+    content = {
         "device": device.built_for,
-        "executes_on": device.executes_on,
         "torch": metadata.version("torch"),
-        "sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in SOURCES],
+        "source": hashlib.sha256(SOURCE.read_bytes()).hexdigest(),
     }
-    if device.executes_on == "cuda":
-        content |= {
-            "driver": device.gpu.driver_version if device.gpu else None,
-            "partition": partition,
-            "sm_count": slot.sm_count,
-            "sm_share": slot.sm_share,
-            "mps_share": slot.env.get(MPS_SHARE),
-        }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
-
-
-def _read(cache: Path, name: str) -> Ceilings | None:
-    if artifacts.find(cache, name) is None:
-        return None
-    try:
-        content = json.loads((cache / name / RATES).read_text())
-        rates = {str(precision): float(rate) for precision, rate in content["flop_per_s"].items()}
-        return Ceilings(rates, float(content["bytes_per_s"]), float(content["l2_bytes"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _in_process(slot: Slot, folder: Path, environment: Mapping[str, str]) -> float:
-    """Seconds that measuring took, after torch was imported."""
-    link = Link(Processes().start(["bench.measure.rates"], slot, environment), "measuring the ceilings")
-    try:
-        link.send(slot=dataclasses.asdict(slot), folder=str(folder))
-        answer = await_events([link], "measured", clock.now_ns() + int(LIMIT_S * clock.NS_PER_S))[0]
-    finally:
-        link.end()
-    return float(answer["measure_s"])
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]

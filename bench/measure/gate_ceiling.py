@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench.contract import Slot
-from bench.measure.ceilings import Ceilings
+from bench.measure.ceilings import SPARSE, Ceilings
 from bench.measure.work import Work
 
 GPU_LIMIT = 1.05
@@ -24,9 +24,15 @@ CPU_LIMIT = 3.0
 fast on one core), and while the ceiling was measured the clock may have been lower, or a neighbour have had up to half
 of the core. Work that was left out, which this is for, lies far above."""
 WIDTH_BYTES = {
-    "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp16_2to4": 1.0, "int8": 1.0, "fp8": 1.0, "int4wo": 0.5,
+    "fp64": 8.0, "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0, "fp8": 1.0, "int4wo": 0.5,
+    "int64": 8.0, "int32": 4.0,
 }  # fmt: skip
-"""At least, of a value that a layer of this precision reads."""
+"""At least, of a value that a layer of this precision reads. Weights stored as 2:4 have half of it."""
+UNTOLD = frozenset({"unknown", "native", "none"})
+"""What a proof says that cannot tell a precision: it may be any."""
+NO_FASTER_THAN = {"fp64": "fp32", "int64": "fp32", "int32": "fp32"}
+"""Precisions that are not measured, for no processor multiplies in them faster than in another that is."""
+SHOWN_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Reached:
     flop_per_s: by the direct count, which people know; least_flop_per_s: by the fastest algorithms, which is judged.
     flop_ceiling: in the proved precision; flop_bound: in the fastest that any of its heavy operators ran in.
     bytes_per_s: what its requests must fetch from beyond the last-level cache; on a GPU alone.
+    unnamed: precisions that its proof names and bench does not know.
     """
 
     on_gpu: bool
@@ -46,6 +53,19 @@ class Reached:
     flop_bound: float
     bytes_per_s: float
     bytes_ceiling: float
+    unnamed: tuple[str, ...] = ()
+
+    @property
+    def ceiling_share(self) -> float:
+        return self.flop_per_s / self.flop_ceiling
+
+    @property
+    def bound_share(self) -> float:
+        return self.least_flop_per_s / self.flop_bound
+
+    @property
+    def bytes_share(self) -> float:
+        return self.bytes_per_s / self.bytes_ceiling
 
 
 def reached(
@@ -53,7 +73,7 @@ def reached(
 ) -> Reached:
     precision = str(proof["precision"])
     ran = sorted({precision, *map(str, proof.get("operators", ()))})
-    width_bytes = np.min([WIDTH_BYTES.get(name, math.nan) for name in ran])  # NaN stays NaN
+    width_bytes = min(map(_width_bytes, ran))
     request_bytes = width_bytes * (work.weights + batch_size * work.values_per_item) - ceilings.l2_bytes
     return Reached(
         on_gpu=slot.executes_on == "cuda",
@@ -61,10 +81,28 @@ def reached(
         flop_per_s=work.flops_per_item * items_per_s,
         least_flop_per_s=work.least_flops_per_item * items_per_s,
         flop_ceiling=ceilings.flop_ceiling(precision, slot),
-        flop_bound=float(np.max([ceilings.flop_ceiling(name, slot) for name in ran])),
+        flop_bound=float(np.max([_bound(ceilings, name, slot) for name in ran])),  # NaN stays NaN
         bytes_per_s=request_bytes * items_per_s / batch_size if request_bytes > 0 else math.nan,
         bytes_ceiling=ceilings.bytes_per_s,
+        unnamed=tuple(name for name in ran if not _named(name)),
     )
+
+
+def _named(precision: str) -> bool:
+    return precision in UNTOLD or precision.removesuffix(SPARSE) in WIDTH_BYTES
+
+
+def _width_bytes(precision: str) -> float:
+    dense = precision.removesuffix(SPARSE)
+    return WIDTH_BYTES.get(dense, min(WIDTH_BYTES.values())) / (1 if precision == dense else 2)
+
+
+def _bound(ceilings: Ceilings, precision: str, slot: Slot) -> float:
+    """What is not told is bounded by the fastest that is known. NaN: a precision with a name that torch has no fast
+    kernel for here, though another library may (int8 on many CPUs): nothing that was measured bounds it."""
+    if precision not in UNTOLD and _named(precision):
+        return ceilings.flop_ceiling(NO_FASTER_THAN.get(precision, precision), slot)
+    return max((ceilings.flop_ceiling(name, slot) for name in ceilings.flop_per_s), default=math.nan)
 
 
 def reasons(tenants: Sequence[Reached]) -> list[str]:
@@ -79,34 +117,42 @@ def numbers(tenants: Sequence[Reached]) -> dict[str, float]:
     return {
         "achieved_flop_per_s": sum(t.flop_per_s for t in tenants),
         "ceiling_flop_per_s": _mean([t.flop_ceiling for t in tenants]),
-        "ceiling_share": _mean([t.flop_per_s / t.flop_ceiling for t in tenants]),
+        "ceiling_share": _mean([t.ceiling_share for t in tenants]),
         "achieved_bytes_per_s": sum(t.bytes_per_s for t in tenants),
         "ceiling_bytes_per_s": _mean([t.bytes_ceiling for t in tenants]),
-        "bytes_share": _mean([t.bytes_per_s / t.bytes_ceiling for t in tenants]),
+        "bytes_share": _mean([t.bytes_share for t in tenants]),
     }
 
 
 def checks(tenants: Sequence[Reached]) -> dict[str, float]:
     """The numbers behind the decision: of the tenant that came nearest to its limit."""
     return {
-        "flop_bound_share": _most([t.least_flop_per_s / t.flop_bound for t in tenants]),
-        "bytes_share": _most([t.bytes_per_s / t.bytes_ceiling for t in tenants]),
+        "flop_bound_share": _most([t.bound_share for t in tenants]),
+        "bytes_share": _most([t.bytes_share for t in tenants]),
     }
 
 
 def _computed(t: Reached) -> str | None:
-    if not t.least_flop_per_s > (GPU_LIMIT if t.on_gpu else CPU_LIMIT) * t.flop_bound:
+    if not t.bound_share > (GPU_LIMIT if t.on_gpu else CPU_LIMIT):
         return None
     return f"{_rate(t.least_flop_per_s, 'FLOP/s')}, above the {_rate(t.flop_bound, 'FLOP/s')} {_CAUSE}"
 
 
 def _moved(t: Reached) -> str | None:
-    if not t.bytes_per_s > GPU_LIMIT * t.bytes_ceiling:
+    if not t.bytes_share > GPU_LIMIT:
         return None
     return f"{_rate(t.bytes_per_s, 'byte/s')} from memory, above the {_rate(t.bytes_ceiling, 'byte/s')} {_CAUSE}"
 
 
-CHECKS = (_computed, _moved)
+def _unnamed(t: Reached) -> str | None:
+    """Only where there is a limit to hold it to: a model whose work is not known may compute in whatever it says."""
+    if not t.unnamed or math.isnan(t.least_flop_per_s):
+        return None
+    names = ", ".join(repr(name[:SHOWN_LENGTH]) for name in t.unnamed[:3])
+    return f"operators ran in what bench knows no precision by the name of: {names}"
+
+
+CHECKS = (_computed, _moved, _unnamed)
 _CAUSE = "that this device was measured to reach: not all of the work was done, or not when it was timed"
 
 

@@ -14,6 +14,8 @@ from bench.wire import encode
 
 LINE_LIMIT_BYTES = 512 * 2**20
 LAST_WORDS_BYTES = 4096
+TOLD_LENGTH = 2000
+"""Characters of what a child says of its own failure: a reason is stored in a trial's line."""
 READ_BYTES = 1 << 16
 
 
@@ -77,13 +79,16 @@ class Link:
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
             event = json.loads(line)
+            if b"\\ud" in line.lower() or not line.isascii():
+                # A half of a pair of surrogates is a string to Python, and to nobody who is to store it.
+                event = json.loads(json.dumps(event, ensure_ascii=False).encode(errors="replace"))
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             shown = line[:200].decode(errors="backslashreplace")
             raise ChildFailed(f"{self.name} sent something that is not the protocol: {shown!r}")
         if event["event"] == "failed":
-            raise ChildFailed(f"{self.name}: {event.get('what')}", event)
+            raise ChildFailed(f"{self.name}: {str(event.get('what'))[:TOLD_LENGTH]}", event)
         return event
 
     def last_words(self) -> str:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import clock
 from bench.config import Experiment
 from bench.contract import Device, Optimization, Slot
 from bench.errors import InputError
-from bench.isolation.process import Processes
 from bench.measure import artifacts, quality, work
 from bench.measure.artifacts import Artifact
+from bench.measure.build import find_or_make, in_builder
 from bench.measure.ceilings import Ceilings
-from bench.measure.link import ChildFailed, Link, await_events
+from bench.measure.link import ChildFailed
 from bench.measure.task import Task
 from bench.measure.work import Work
 from bench.records import Quality
@@ -182,28 +181,16 @@ class _Preparation:
         return artifacts.key_of({**shared, **content}, workload, *plugins)
 
     def _find_or_build(self, name: str, task: Task, do: str) -> Artifact:
-        if found := artifacts.find(self._cache, name):
-            return found
-        with artifacts.locked(self._cache, name):
-            if found := artifacts.find(self._cache, name):
-                return found
-            folder = artifacts.fresh_folder(self._cache, name)
-            times_s = self._in_builder(task, do, folder)
-            return artifacts.finish(self._cache, name, times_s)
+        return find_or_make(self._cache, name, lambda folder: self._in_builder(task, do, folder))
 
     def _in_builder(self, task: Task, do: str, folder: Path) -> dict[str, float]:
-        slot = self._slot
-        # A plain process: limits are for tenants, and training needs more than inference.
-        process = Processes().start(["bench.measure.builder"], slot, self._environment)
-        link = Link(process, f"the builder of {self._name}")
         limit_s = self._experiment.protocol.build_limit_s
+        who = f"the builder of {self._name}"
+        request = {"task": task.to_json(), "folder": str(folder)}
         try:
-            link.send(do=do, task=task.to_json(), folder=str(folder), slot=dataclasses.asdict(slot))
-            built = await_events([link], "built", clock.now_ns() + int(limit_s * clock.NS_PER_S))[0]
+            built = in_builder(do, self._slot, self._environment, limit_s, who, **request)
         except ChildFailed as error:
             if error.told.get("hint"):  # it found what the user gave to be bad, and says so itself
                 raise InputError(error.told["what"], where=error.told["where"], hint=error.told["hint"]) from error
             raise
-        finally:
-            link.end()
         return {key: float(value) for key, value in built.items() if key.endswith("_s")}

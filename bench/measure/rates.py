@@ -1,4 +1,4 @@
-"""What this slot reaches at most, measured in a process of its own. `python -m bench.measure.rates`
+"""(builder) What a slot reaches at most.
 
 Large square matrix products are the best that libraries can do with the units that multiply. The best of many short
 runs at several sizes is taken, because a ceiling must not be too low.
@@ -6,24 +6,13 @@ runs at several sizes is taken, because a ceiling must not be too low.
 
 from __future__ import annotations
 
-from bench.isolation.confine import confine_from_environment
-
-if __name__ == "__main__":
-    confine_from_environment()
-
-import json
 import math
-import os
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from bench import clock, wire
+from bench import clock
 from bench.contract import Slot
-from bench.measure.ceilings import RATES
 from bench.runtimes.cuda_slot import CUDA_DEVICE, CudaPlace, on_slot, set_fp32
 
 CPU_SIZES = (256, 1024, 1536)
@@ -47,26 +36,14 @@ Timer = Callable[[Call], float]
 """The shortest of several calls, seconds."""
 
 
-def main() -> None:
-    channel = wire.Channel()
-    request = channel.receive()
-    if request is None:
-        return
-    try:
-        import torch  # noqa: F401 - importing it is no part of the time that is told
+def measure(slot: Slot) -> dict[str, Any]:
+    """What `Ceilings` holds, and the seconds that measuring took after torch was imported."""
+    import torch  # noqa: F401 - importing it is no part of the time that is told
 
-        started_ns = clock.now_ns()
-        with on_slot(Slot(**request["slot"])) as place:
-            found = _cuda(place) if isinstance(place, CudaPlace) else _cpu()
-        (Path(request["folder"]) / RATES).write_text(json.dumps(found, indent=1))
-    except BaseException as error:
-        traceback.print_exc()
-        sys.stderr.flush()
-        channel.send("failed", what=wire.told(error))
-        raise SystemExit(1) from error
-    channel.send("measured", measure_s=clock.seconds(clock.now_ns() - started_ns))
-    sys.stderr.flush()
-    os._exit(0)
+    started_ns = clock.now_ns()
+    with on_slot(slot) as place:
+        found = _cuda(place) if isinstance(place, CudaPlace) else _cpu()
+    return {**found, "measure_s": clock.seconds(clock.now_ns() - started_ns)}
 
 
 def _cpu() -> dict[str, Any]:
@@ -91,23 +68,23 @@ def _cuda(place: CudaPlace) -> dict[str, Any]:
     timer = _stream_timer(place)
     rates: dict[str, float] = {}
 
-    def measure(name: str, product: Product) -> None:
+    def note(name: str, product: Product) -> None:
         rates[name] = max(rates.get(name, 0.0), best_rate(product, GPU_SIZES, timer))
 
     capability = torch.cuda.get_device_capability()
-    measure("fp32", _plain(torch.float32, CUDA_DEVICE))
-    measure("fp16", _plain(torch.float16, CUDA_DEVICE))
+    note("fp32", _plain(torch.float32, CUDA_DEVICE))
+    note("fp16", _plain(torch.float16, CUDA_DEVICE))
     # Some GPUs sum in fp16 twice as fast, and libraries other than torch do so unasked.
     torch.backends.cuda.matmul.allow_fp16_accumulation = True
-    measure("fp16", _plain(torch.float16, CUDA_DEVICE))
+    note("fp16", _plain(torch.float16, CUDA_DEVICE))
     if capability >= (7, 5):
-        measure("int8", _int8(CUDA_DEVICE))
+        note("int8", _int8(CUDA_DEVICE))
     if capability >= (8, 0):
-        measure("bf16", _plain(torch.bfloat16, CUDA_DEVICE))
+        note("bf16", _plain(torch.bfloat16, CUDA_DEVICE))
         set_fp32("tf32")
-        measure("tf32", _plain(torch.float32, CUDA_DEVICE))
+        note("tf32", _plain(torch.float32, CUDA_DEVICE))
     if capability >= (8, 9):
-        measure("fp8", _fp8)
+        note("fp8", _fp8)
     l2_bytes = place.stream.l2_bytes
     return {
         "flop_per_s": {name: rate for name, rate in rates.items() if rate},
@@ -211,7 +188,3 @@ def _stream_timer(place: CudaPlace) -> Timer:
         return min(first.elapsed_time(second) for first, second in pairwise(events)) / 1000
 
     return seconds
-
-
-if __name__ == "__main__":
-    main()

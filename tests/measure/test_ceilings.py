@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def gpu(driver: str = "590.1", **changed: Any) -> Device:
     return replace(Device(kind="cuda", name="a GPU", cpus=(0,), memory_bytes=2**30, gpu=told, host="a CPU"), **changed)
 
 
-def refuse(*_: Any) -> float:
+def refuse(*_: Any) -> dict[str, Any]:
     raise AssertionError("nothing is to be measured here")
 
 
@@ -45,39 +45,60 @@ def test_a_cpu_is_measured_once(own_surroundings: Path, monkeypatch: pytest.Monk
     )
     assert math.isnan(found.bytes_per_s)
 
-    monkeypatch.setattr(ceilings, "_in_process", refuse)
+    monkeypatch.setattr(ceilings, "in_builder", refuse)
     again = find_or_measure(own_surroundings, device, {"other": "partition"}, replace(CPU_SLOT, threads=1), {})
     assert again.flop_per_s == found.flop_per_s
 
 
-def test_what_was_damaged_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measure(slot: Slot, folder: Path, environment: Any) -> float:
-        (folder / ceilings.RATES).write_text('{"flop_per_s": {"fp32": 1e12}, "bytes_per_s": 1e12, "l2_bytes": 5e7}')
-        return 1.0
+def answers(monkeypatch: pytest.MonkeyPatch, *rates_per_s: float) -> Iterator[float]:
+    """A builder that says that fp32 reaches one of these rates after the other; what is returned are those left."""
+    left = iter(rates_per_s)
+
+    def say(do: str, *_: Any) -> dict[str, Any]:
+        assert do == "reach"
+        return {"flop_per_s": {"fp32": next(left)}, "bytes_per_s": 1e12, "l2_bytes": 5e7, "measure_s": 1.0}
 
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: None)
-    monkeypatch.setattr(ceilings, "_in_process", measure)
-    found = find_or_measure(tmp_path, gpu(), {}, GPU_SLOT, {})
-    assert found == Ceilings({"fp32": 1e12}, 1e12, 5e7)
+    monkeypatch.setattr(ceilings, "in_builder", say)
+    return left
+
+
+def test_a_cpus_ceilings_that_were_damaged_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = answers(monkeypatch, 1e12, 2e12)
+    assert find_or_measure(tmp_path, cpu_device(), {}, CPU_SLOT, {}) == Ceilings({"fp32": 1e12}, 1e12, 5e7)
     (kept,) = tmp_path.glob("ceilings-*")
     (kept / ceilings.RATES).write_text("{")
-    assert find_or_measure(tmp_path, gpu(), {}, GPU_SLOT, {}) == found
+    assert find_or_measure(tmp_path, cpu_device(), {}, CPU_SLOT, {}) == Ceilings({"fp32": 2e12}, 1e12, 5e7)
+    assert not list(left)
+
+
+def test_a_gpus_ceilings_are_kept_for_no_later_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, 1e12, 2e12)
+    for rate in (1e12, 2e12):
+        assert find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}) == Ceilings({"fp32": rate}, 1e12, 5e7)
 
 
 def test_a_measurement_that_fails_holds_no_trial_to_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> float:
+    def fail(*_: Any) -> dict[str, Any]:
         raise ChildFailed("it was killed by signal 9")
 
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: None)
-    monkeypatch.setattr(ceilings, "_in_process", fail)
-    found = find_or_measure(tmp_path, gpu(), {}, GPU_SLOT, {})
-    assert found.unknown == "what this device reaches could not be measured: it was killed by signal 9"
-    assert math.isnan(found.flop_ceiling("fp32", GPU_SLOT))
+    monkeypatch.setattr(ceilings, "in_builder", fail)
+    for device, slot in ((gpu(), GPU_SLOT), (cpu_device(), CPU_SLOT)):
+        found = find_or_measure(tmp_path, device, {}, slot, {})
+        assert found.unknown == "what this device reaches could not be measured: it was killed by signal 9"
+        assert math.isnan(found.flop_ceiling("fp32", slot))
     assert not list(tmp_path.glob("ceilings-*/artifact.json"))
 
 
+def test_a_measurement_that_says_something_else_is_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: None)
+    monkeypatch.setattr(ceilings, "in_builder", lambda *_: {"flop_per_s": {"fp32": "fast"}})
+    assert "cannot be read" in (find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}).unknown or "")
+
+
 def test_where_nothing_can_be_measured_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings, "_in_process", refuse)
+    monkeypatch.setattr(ceilings, "in_builder", refuse)
     rehearsed = find_or_measure(NO_SUCH_PLACE, gpu(rehearsal=True), {}, CPU_SLOT, {})
     assert rehearsed.unknown == "a rehearsed GPU has no speed"
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: "the installed torch has no CUDA")
@@ -86,24 +107,11 @@ def test_where_nothing_can_be_measured_it_says_why(monkeypatch: pytest.MonkeyPat
     assert "torch, which is not installed" in (find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}).unknown or "")
 
 
-def test_every_kind_of_slot_of_a_gpu_has_its_own() -> None:
-    keys = [
-        ceilings._key(gpu(), {}, GPU_SLOT),
-        ceilings._key(gpu(), {"profile": "1g.20gb"}, GPU_SLOT),
-        ceilings._key(gpu(), {}, replace(GPU_SLOT, sm_count=16)),
-        ceilings._key(gpu(), {}, replace(GPU_SLOT, sm_share=0.5)),
-        ceilings._key(gpu(), {}, replace(GPU_SLOT, env={ceilings.MPS_SHARE: "50"})),
-        ceilings._key(gpu("610.1"), {}, GPU_SLOT),
-        ceilings._key(gpu(name="another GPU"), {}, GPU_SLOT),
-    ]
-    assert len(set(keys)) == len(keys)
-    assert ceilings._key(gpu(), {}, replace(GPU_SLOT, index=1, gpu="GPU-2", env={"X": "1"})) == keys[0]
-
-
 @given(fp16=st.floats(1e9, 1e16), bf16=st.floats(1e9, 1e16), threads=st.integers(1, 128))
 def test_precisions_that_are_multiplied_in_another(fp16: float, bf16: float, threads: int) -> None:
     found = Ceilings({"fp16": fp16, "bf16": bf16})
     assert found.flop_ceiling("fp16_2to4", GPU_SLOT) == 2 * fp16
+    assert found.flop_ceiling("bf16_2to4", GPU_SLOT) == 2 * bf16
     assert found.flop_ceiling("int4wo", GPU_SLOT) == max(fp16, bf16)
     assert math.isnan(found.flop_ceiling("fp8", GPU_SLOT))
     assert math.isnan(Ceilings({"fp32": 1e12}).flop_ceiling("int4wo", GPU_SLOT))

@@ -68,14 +68,54 @@ def test_it_says_how_fast_and_what_is_possible() -> None:
 def test_a_trial_is_held_to_the_fastest_precision_that_any_of_its_operators_ran_in() -> None:
     assert not gate_ceiling.reasons([tenant(5000.0, proof=proof("fp32", "bf16"))])
     assert gate_ceiling.reasons([tenant(5000.0, proof=proof("fp32"))])
-    assert not gate_ceiling.reasons([tenant(1e9, proof=proof("fp32", "unknown"), batch_size=10**9)])
+
+
+def flop_reasons(items_per_s: float, slot: Slot, *precisions: str) -> list[str]:
+    of = {"proof": proof(*precisions), "ceilings": replace(CEILINGS, bytes_per_s=math.nan)}
+    return gate_ceiling.reasons([tenant(items_per_s, slot, **of)])
+
+
+@given(untold=st.sampled_from(["unknown", "native", "none"]), items_per_s=rates_per_s, on_gpu=st.booleans())
+def test_a_precision_that_is_not_told_is_bounded_by_the_fastest(untold: str, items_per_s: float, on_gpu: bool) -> None:
+    slot = GPU_SLOT if on_gpu else CPU_SLOT
+    limit = GPU_LIMIT * 6e14 if on_gpu else CPU_LIMIT * 2 * 6e14
+    assert bool(flop_reasons(items_per_s, slot, "fp32", untold)) == (6e9 * items_per_s > limit)
+
+
+def test_a_precision_that_is_not_told_is_of_the_narrowest_values() -> None:
+    work = replace(WORK, weights=1e10, least_flops_per_item=math.nan)
+    told, untold = (tenant(1.0, work=work, proof=proof("fp32", *more)) for more in ((), ("unknown",)))
+    assert told.bytes_per_s > 7 * untold.bytes_per_s > 0
+
+
+@given(st.text(max_size=100).filter(lambda name: not gate_ceiling._named(name)))
+def test_a_precision_that_bench_has_no_name_for_is_a_reason_and_switches_no_ceiling_off(name: str) -> None:
+    (reason,) = flop_reasons(1.0, CPU_SLOT, "fp32", name)
+    assert reason.startswith("operators ran in what bench knows no precision by the name of: ")
+    assert len(reason) < 1000
+    assert len(flop_reasons(1e9, CPU_SLOT, "fp32", name)) == 2
+
+
+def test_where_work_is_not_known_a_model_may_compute_in_whatever_it_says() -> None:
+    assert not gate_ceiling.reasons([tenant(1.0, work=Work(unknown="not counted"), proof=proof("fixed-point"))])
+
+
+@pytest.mark.parametrize("precision", ["fp64", "int64", "int32"])
+def test_what_no_processor_multiplies_faster_than_fp32_is_bounded_by_it(precision: str) -> None:
+    assert tenant(1.0, proof=proof(precision)).flop_bound == 2e13
+    assert not flop_reasons(3000.0, GPU_SLOT, precision)
+    assert flop_reasons(5000.0, GPU_SLOT, precision)
+
+
+def test_a_named_precision_that_nothing_measured_bounds_is_not_judged() -> None:
+    assert flop_reasons(1e9, CPU_SLOT, "fp32", "fp8") == []
 
 
 UNKNOWN: dict[str, dict[str, Any]] = {
     "work": {"work": Work(unknown="not counted")},
     "ceilings": {"ceilings": Ceilings(unknown="torch is not installed")},
     "this precision": {"proof": proof("fp8"), "ceilings": replace(CEILINGS, bytes_per_s=math.nan)},
-    "a callable": {"proof": proof("native")},
+    "a callable": {"proof": proof("native"), "work": Work(unknown="not counted")},
 }
 
 

@@ -186,6 +186,17 @@ def test_deeply_nested_nonsense_is_not_the_protocol(start: Start) -> None:
     assert len(reason) < 1000
 
 
+@pytest.mark.parametrize("half", ["\\\\ud800", "\\\\uDFFF", "\\xed\\xa0\\x80"])
+def test_half_a_surrogate_is_replaced(start: Start, half: str) -> None:
+    line = '{"event": "ready", "of": {"a' + half + '": ["b' + half + '", "\\xc3\\xa9"]}}'
+    (answer,) = await_events([start(f"os.write(1, b'{line}\\n'); time.sleep(60)")], "ready", soon())
+    assert answer["of"] == {"a?": ["b?", "\u00e9"]}
+
+
+def test_what_a_child_says_of_its_own_failure_is_cut(start: Start) -> None:
+    assert len(failure([start("event('failed', what='x' * 10_000_000)")])) < 3000
+
+
 def test_a_line_without_end_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "LINE_LIMIT_BYTES", 1_000_000)
     assert "sent a line of more than" in failure([start("while True: os.write(1, b'x' * 10_000)")])
