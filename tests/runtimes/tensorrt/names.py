@@ -4,8 +4,8 @@
 
 The bindings are compiled, but tell everything: classes have their members, docstrings have signatures with the names of
 arguments and the types of results. So types are followed through the source: from `trt.X`, from annotations (`engine:
-trt.ICudaEngine`) of arguments, fields and functions, and through assignments and calls. An expression whose type cannot
-be followed is not checked; the tests list what must have been.
+trt.ICudaEngine`) of arguments, fields and functions, and through assignments and calls. Ways of writing that would hide
+a type are complained of, so that sources keep to those that are followed; the tests list what must have been.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MODULE = "trt"
+MODULE, LIBRARY = "trt", "tensorrt"
+HIDING = (
+    ast.NamedExpr, ast.Lambda, ast.Dict, ast.Tuple, ast.List, ast.Set, ast.IfExp, ast.BoolOp,
+    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.withitem,
+)  # fmt: skip
+"""Expressions that may hold a value of TensorRT that nobody follows out of them."""
 SIGNATURE = re.compile(r"^(?:\d+\. )?(\w+)\((.*)\) -> (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Value:
-    """What an expression is: the module, a class of it, an instance of a class, or a method of one, "bound" to it or
-    "unbound", which is given the instance as its first argument."""
+    """What an expression is: the module, a class of it, an instance of one, a member of an enumeration, or a method,
+    "bound" to an instance or "unbound", which is given the instance as its first argument."""
 
     kind: str
     cls: Any = None
@@ -85,22 +90,20 @@ class Scope:
                 self.value(base)
             Scope(self.check, self.file, dict(self.names), fields).body(node.body)
         elif isinstance(node, ast.FunctionDef):
-            names = dict(self.names)
-            for argument in node.args.args:
-                names.pop(argument.arg, None)
-                if value := self.annotation(argument.annotation):
-                    names[argument.arg] = value
-            self.annotation(node.returns)
-            Scope(self.check, self.file, names, self.fields).body(node.body)
+            self.function(node)
+        elif isinstance(node, ast.AsyncFunctionDef):
+            self.complain(node, "an async function is not followed")
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            self.imports(node)
         elif isinstance(node, ast.Assign):
-            value = self.value(node.value)
-            for target in node.targets:
-                if isinstance(target, ast.Name) and value:
-                    self.names[target.id] = value
-                elif isinstance(target, ast.Name):
-                    self.names.pop(target.id, None)
-                else:
-                    self.value(target)
+            self.assign(node.targets, self.value(node.value))
+        elif isinstance(node, ast.AnnAssign):
+            value, annotated = node.value and self.value(node.value), self.annotation(node.annotation)
+            self.assign([node.target], annotated or value)
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.IfExp):
+            # Either is what the function's annotation says.
+            for child in ast.iter_child_nodes(node.value):
+                self.value(child)
         else:
             for child in ast.iter_child_nodes(node):
                 if isinstance(child, ast.stmt):
@@ -110,10 +113,54 @@ class Scope:
                 else:
                     self.value(child)
 
+    def function(self, node: ast.FunctionDef) -> None:
+        names = dict(self.names)
+        given = node.args
+        for outside in (*node.decorator_list, *given.defaults, *filter(None, given.kw_defaults)):
+            self.value(outside)
+        for argument in filter(None, (*given.posonlyargs, *given.args, given.vararg, *given.kwonlyargs, given.kwarg)):
+            names.pop(argument.arg, None)
+            if value := self.annotation(argument.annotation):
+                names[argument.arg] = value
+        self.annotation(node.returns)
+        Scope(self.check, self.file, names, self.fields).body(node.body)
+
+    def imports(self, node: ast.Import | ast.ImportFrom) -> None:
+        """Only `import tensorrt as trt` leaves the names by which all else is known."""
+        found = [name for name in node.names if name.name.split(".")[0] == LIBRARY]
+        if isinstance(node, ast.ImportFrom):
+            wrong = node.level == 0 and (node.module or "").split(".")[0] == LIBRARY
+        else:
+            wrong = any((name.name, name.asname) != (LIBRARY, MODULE) for name in found)
+        if wrong:
+            self.complain(node, f"not `import {LIBRARY} as {MODULE}`")
+
+    def assign(self, targets: list[ast.expr], value: Value | None) -> None:
+        for target in targets:
+            if isinstance(target, ast.Name):
+                self.names.pop(target.id, None)
+                if value:
+                    self.names[target.id] = value
+                continue
+            self.value(target)
+            if value and not isinstance(target, ast.Attribute | ast.Subscript):
+                self.complain(target, "several names at once are not followed")
+
+    def complain(self, node: Any, what: str) -> None:
+        line = (node.context_expr if isinstance(node, ast.withitem) else node).lineno
+        self.check.complain(f"{self.file}:{line}", what)
+
     def annotation(self, node: ast.expr | None) -> Value | None:
-        if node is not None:
-            self.value(node)
-        return self.check.annotated(node)
+        """Its value. Of annotations that are made of one, as `trt.X | None`, only `list[trt.X]` is let pass: what is
+        in a list is followed no further than to the function that returns it."""
+        if node is None:
+            return None
+        self.value(node)
+        found = self.check.annotated(node)
+        text = ast.unparse(node)
+        if found is None and re.search(rf"\b{MODULE}\.", re.sub(rf"^list\[{MODULE}\.\w+\]$", "", text)):
+            self.complain(node, f"the annotation {text} is not followed")
+        return found
 
     def value(self, node: ast.AST) -> Value | None:
         """The value of an expression, after looking at all that is in it."""
@@ -123,8 +170,9 @@ class Scope:
             return self.attribute(node)
         if isinstance(node, ast.Call):
             return self.call(node)
-        for child in ast.iter_child_nodes(node):
-            self.value(child)
+        held = [value for child in ast.iter_child_nodes(node) if (value := self.value(child))]
+        if isinstance(node, HIDING) and any(value.kind != "member" for value in held):
+            self.complain(node, f"what {type(node).__name__} holds is not followed")
         return None
 
     def attribute(self, node: ast.Attribute) -> Value | None:
@@ -151,7 +199,7 @@ class Scope:
         if isinstance(found, type):
             return Value("class", found)
         if isinstance(found, holder):  # a member of an enumeration
-            return Value("instance", holder)
+            return Value("member", holder)
         return Value("unbound" if owner.kind == "class" else "bound", holder, node.attr)
 
     def of_subclass(self, owner: Value, name: str) -> bool:
@@ -160,8 +208,9 @@ class Scope:
 
     def call(self, node: ast.Call) -> Value | None:
         called = self.value(node.func)
-        for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
-            self.value(argument)
+        given = [self.value(argument) for argument in (*node.args, *(keyword.value for keyword in node.keywords))]
+        if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "setattr", "hasattr") and given[0]:
+            self.complain(node, f"{node.func.id} hides a name of TensorRT")
         if called is None or called.kind not in ("class", "bound", "unbound"):
             own = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             return self.check.annotated(self.check.returned.get(own))

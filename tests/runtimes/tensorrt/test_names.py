@@ -98,6 +98,47 @@ def test_what_is_not_there_is_told(environment: dict[str, str], tmp_path: Path, 
     assert complaint in told and told.startswith("wrong.py:3: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('getattr(trt.BuilderFlag, "FP16")', "getattr hides"),
+        ('setattr(config, "nothing", 1)', "setattr hides"),
+        ("import tensorrt as T", "not `import tensorrt as trt`"),
+        ("import tensorrt", "not `import tensorrt as trt`"),
+        ("import tensorrt.plugin as p", "not `import tensorrt as trt`"),
+        ("from tensorrt import BuilderFlag", "not `import tensorrt as trt`"),
+        ("async def f(): pass", "async function"),
+        ("def f(x: 'trt.Builder'): pass", "annotation 'trt.Builder' is not followed"),
+        ("def f(x: trt.Builder | None): pass", "annotation trt.Builder | None is not followed"),
+        ("def f(*, x: trt.Builder): x.nothing", "Builder has no nothing"),
+        ("def f(x: trt.Builder, /): x.nothing", "Builder has no nothing"),
+        ("def f(x=trt.BuilderFlag.NOTHING): pass", "BuilderFlag has no NOTHING"),
+        ("def f(*, x=trt.BuilderFlag.NOTHING): pass", "BuilderFlag has no NOTHING"),
+        ("@builder.nothing\ndef f(): pass", "Builder has no nothing"),
+        ("made: trt.Builder = object()\nmade.nothing", "Builder has no nothing"),
+        ("made: object = trt.Builder(trt.Logger())\nmade.nothing", "Builder has no nothing"),
+        ("with trt.Runtime(trt.Logger()) as made: made.nothing", "withitem holds"),
+        ("(made := trt.Runtime(trt.Logger())).nothing", "NamedExpr holds"),
+        ("make = lambda: trt.Runtime(trt.Logger())", "Lambda holds"),
+        ("kept = {1: builder}", "Dict holds"),
+        ("kept = builder, 1", "Tuple holds"),
+        ("kept = [builder]", "List holds"),
+        ("kept = builder if config else None", "IfExp holds"),
+        ("kept = config and builder", "BoolOp holds"),
+        ("kept = [builder for _ in range(2)]", "ListComp holds"),
+        ("one, two = builder.create_network()", "several names at once"),
+    ],
+)
+def test_what_would_not_be_followed_is_told(
+    environment: dict[str, str], tmp_path: Path, line: str, complaint: str
+) -> None:
+    (tmp_path / "wrong.py").write_text(
+        f"builder = trt.Builder(trt.Logger())\nconfig = builder.create_builder_config()\n{line}\n"
+    )
+    (told,) = checked(environment, tmp_path)["complaints"]
+    assert complaint in told
+
+
 def test_builder_flags_for_precision_are_told_to_be_gone(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "old.py").write_text(
         "def half(config: trt.IBuilderConfig):\n    config.set_flag(trt.BuilderFlag.FP16)\n"
