@@ -54,9 +54,7 @@ class Ceilings:
         return max(known, default=math.nan) * (slot.threads if slot.executes_on == "cpu" else 1)
 
 
-def find_or_measure(
-    cache: Path, device: Device, partition: Mapping[str, Any], slot: Slot, environment: Mapping[str, str]
-) -> Ceilings:
+def find_or_measure(cache: Path, device: Device, slot: Slot, environment: Mapping[str, str]) -> Ceilings:
     """Of slots like this one. That nothing could be measured is no failure: no trial is held to it."""
     if reason := _impossible(device):
         return Ceilings(unknown=reason)

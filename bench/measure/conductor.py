@@ -206,9 +206,8 @@ class Conductor:
             return item
         if partition not in self._ceilings:
             experiment = self._experiment
-            config = experiment.config["partitions"][partition]
             self._ceilings[partition] = ceilings.find_or_measure(
-                experiment.cache_dir, experiment.device, config, slot, self._environment
+                experiment.cache_dir, experiment.device, slot, self._environment
             )
         return dataclasses.replace(item, ceilings=self._ceilings[partition])
 
@@ -253,16 +252,17 @@ class Conductor:
             answers = trial.converse(experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned))
             found = assess.assess(
                 answers,
-                experiment.protocol,
-                prepared.task.batch_size,
-                experiment.optimizations[planned.optimization].expects,
-                len(experiment.device.cpus),
-                experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
-                telemetry.interval_s,
-                self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
-                prepared.work,
-                prepared.ceilings,
+                protocol=experiment.protocol,
+                batch_size=prepared.task.batch_size,
+                expected_precision=experiment.optimizations[planned.optimization].expects,
+                cores=len(experiment.device.cpus),
+                cores_shared=experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
+                interval_s=telemetry.interval_s,
+                first_clock_hz=self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
+                work=prepared.work,
+                ceilings=prepared.ceilings,
             )
+            record = TrialRecord(**common, **_measured(found, slots), quality=prepared.quality)
         except ChildFailed as error:
             return TrialRecord(**common, status="failed", reason=error.reason)
         except BenchError:
@@ -272,24 +272,7 @@ class Conductor:
         self._run.write_samples(planned.id, summary.samples_columns(found.samples, found.window))
         if answers.ticks.report:
             self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))
-        return TrialRecord(
-            **common,
-            status="ok" if found.gate.valid else "invalid",
-            reason="; ".join(found.gate.reasons) or None,
-            throughput_per_s=sum(found.throughput_per_s),
-            tenant_throughput_per_s=found.throughput_per_s,
-            requests=sum(found.window.requests),
-            window_s=found.window.seconds,
-            latency_ms=found.latency_ms,
-            tenant_latency_ms=found.tenant_latency_ms,
-            tenant_requests=found.window.requests,
-            tenant_gpus=tuple(slot.gpu for slot in slots if slot.gpu),
-            quality=prepared.quality,
-            proof=dict(found.proof),
-            timing_s=dict(found.timing_s),
-            telemetry=dict(found.telemetry),
-            gate=found.gate,
-        )
+        return record
 
     def _note_clock(self, record: TrialRecord) -> None:
         if record.status == "ok" and CLOCK in record.telemetry:
@@ -298,6 +281,26 @@ class Conductor:
     def _seed_of(self, planned: PlannedTrial) -> int:
         """The same inputs for all cells of a block, others in each block."""
         return (self._experiment.seed + 100_003 * planned.block) % 2**31
+
+
+def _measured(found: assess.Assessed, slots: tuple[Slot, ...]) -> dict[str, Any]:
+    """Fields of a trial's record that were measured."""
+    return {
+        "status": "ok" if found.gate.valid else "invalid",
+        "reason": "; ".join(found.gate.reasons) or None,
+        "throughput_per_s": sum(found.throughput_per_s),
+        "tenant_throughput_per_s": found.throughput_per_s,
+        "requests": sum(found.window.requests),
+        "window_s": found.window.seconds,
+        "latency_ms": found.latency_ms,
+        "tenant_latency_ms": found.tenant_latency_ms,
+        "tenant_requests": found.window.requests,
+        "tenant_gpus": tuple(slot.gpu for slot in slots if slot.gpu),
+        "proof": dict(found.proof),
+        "timing_s": dict(found.timing_s),
+        "telemetry": dict(found.telemetry),
+        "gate": found.gate,
+    }
 
 
 def _environment(experiment: Experiment) -> dict[str, str]:

@@ -30,7 +30,7 @@ class GreenContext(GpuPartition):
         if gpu.compute_capability and gpu.compute_capability < (7, 0):
             return f"green contexts need compute capability 7.0; {gpu.product} has {gpu.compute_capability}"
         if not gpu.address.driver and not (importable("cuda") and importable("cuda.bindings")):
-            return "green contexts need cuda-bindings, which is not installed: pip install 'bench[cuda]'"
+            return "green contexts need cuda-bindings, which is not installed: pip install -e '.[cuda]'"
         return None
 
     def wanted(self, gpu: Gpu) -> Wanted:

@@ -86,8 +86,9 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
         )
     if any(row.limit for row in rows):
         lines.append(
-            "of ceiling: multiply-adds per second, as a share of what the slot was measured to reach in that precision "
-            "with large matrix products; memory: bytes per second, of its bandwidth. The nearer limit."
+            "of ceiling: operations per second, as a share of what large matrix products reach in that precision (on a "
+            "CPU: one thread's rate times the threads; of several tenants the mean, each of its whole slot); "
+            "memory: bytes per second, of its bandwidth. The nearer limit."
         )
     if any(row.host_bound for row in rows):
         lines.append("host-bound: the GPU waited for the host to queue its work; what is faster there launches faster.")

@@ -78,7 +78,7 @@ def _lines(found: dict[str, Any], told: list[tuple[str, str]], infeasible: list[
         f"libraries {installed}",
     ]
     if missing:
-        lines.append(f"missing   {', '.join(missing)} (pip install 'bench[cpu]')")
+        lines.append(f"missing   {', '.join(missing)} (pip install -e '.[cpu]')")
     lines += ["", "what may spoil a measurement here:" if told else "nothing found that spoils a measurement"]
     lines += [f"  {what}\n      {mend}" for what, mend in told]
     lines += ["", "infeasible here:"]

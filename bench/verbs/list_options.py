@@ -12,6 +12,10 @@ from bench.composition import GROUPS, hydra_ready, options, user_folders
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
+PACKAGE = "# @package"
+"""Where Hydra puts what the file holds; no word for people."""
+
+
 def run(config_dirs: Sequence[str], as_json: bool) -> int:
     folders = user_folders(config_dirs)
     with hydra_ready(folders):
@@ -37,6 +41,7 @@ def _sentence(folders: Sequence[Path], group: str, name: str) -> str:
             for line in path.read_text().splitlines():
                 if not line.startswith("#"):
                     break
-                lines.append(line.lstrip("# ").rstrip())
+                if not line.startswith(PACKAGE):
+                    lines.append(line.lstrip("# ").rstrip())
             return " ".join(lines)
     return ""

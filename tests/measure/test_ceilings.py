@@ -35,7 +35,7 @@ def refuse(*_: Any) -> dict[str, Any]:
 
 def test_a_cpu_is_measured_once(own_surroundings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = cpu_device()
-    found = find_or_measure(own_surroundings, device, {}, CPU_SLOT, {})
+    found = find_or_measure(own_surroundings, device, CPU_SLOT, {})
     assert found.unknown is None
     fp32 = found.flop_ceiling("fp32", CPU_SLOT)
     assert fp32 > 3e8  # three threads; the slowest machine that runs this has more
@@ -46,7 +46,7 @@ def test_a_cpu_is_measured_once(own_surroundings: Path, monkeypatch: pytest.Monk
     assert math.isnan(found.bytes_per_s)
 
     monkeypatch.setattr(ceilings, "in_builder", refuse)
-    again = find_or_measure(own_surroundings, device, {"other": "partition"}, replace(CPU_SLOT, threads=1), {})
+    again = find_or_measure(own_surroundings, device, replace(CPU_SLOT, threads=1), {})
     assert again.flop_per_s == found.flop_per_s
 
 
@@ -65,17 +65,17 @@ def answers(monkeypatch: pytest.MonkeyPatch, *rates_per_s: float) -> Iterator[fl
 
 def test_a_cpus_ceilings_that_were_damaged_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = answers(monkeypatch, 1e12, 2e12)
-    assert find_or_measure(tmp_path, cpu_device(), {}, CPU_SLOT, {}) == Ceilings({"fp32": 1e12}, 1e12, 5e7)
+    assert find_or_measure(tmp_path, cpu_device(), CPU_SLOT, {}) == Ceilings({"fp32": 1e12}, 1e12, 5e7)
     (kept,) = tmp_path.glob("ceilings-*")
     (kept / ceilings.RATES).write_text("{")
-    assert find_or_measure(tmp_path, cpu_device(), {}, CPU_SLOT, {}) == Ceilings({"fp32": 2e12}, 1e12, 5e7)
+    assert find_or_measure(tmp_path, cpu_device(), CPU_SLOT, {}) == Ceilings({"fp32": 2e12}, 1e12, 5e7)
     assert not list(left)
 
 
 def test_a_gpus_ceilings_are_kept_for_no_later_run(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, 1e12, 2e12)
     for rate in (1e12, 2e12):
-        assert find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}) == Ceilings({"fp32": rate}, 1e12, 5e7)
+        assert find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}) == Ceilings({"fp32": rate}, 1e12, 5e7)
 
 
 def test_a_measurement_that_fails_holds_no_trial_to_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_measurement_that_fails_holds_no_trial_to_anything(tmp_path: Path, mon
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: None)
     monkeypatch.setattr(ceilings, "in_builder", fail)
     for device, slot in ((gpu(), GPU_SLOT), (cpu_device(), CPU_SLOT)):
-        found = find_or_measure(tmp_path, device, {}, slot, {})
+        found = find_or_measure(tmp_path, device, slot, {})
         assert found.unknown == "what this device reaches could not be measured: it was killed by signal 9"
         assert math.isnan(found.flop_ceiling("fp32", slot))
     assert not list(tmp_path.glob("ceilings-*/artifact.json"))
@@ -94,17 +94,17 @@ def test_a_measurement_that_fails_holds_no_trial_to_anything(tmp_path: Path, mon
 def test_a_measurement_that_says_something_else_is_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: None)
     monkeypatch.setattr(ceilings, "in_builder", lambda *_: {"flop_per_s": {"fp32": "fast"}})
-    assert "cannot be read" in (find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}).unknown or "")
+    assert "cannot be read" in (find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}).unknown or "")
 
 
 def test_where_nothing_can_be_measured_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings, "in_builder", refuse)
-    rehearsed = find_or_measure(NO_SUCH_PLACE, gpu(rehearsal=True), {}, CPU_SLOT, {})
+    rehearsed = find_or_measure(NO_SUCH_PLACE, gpu(rehearsal=True), CPU_SLOT, {})
     assert rehearsed.unknown == "a rehearsed GPU has no speed"
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: "the installed torch has no CUDA")
-    assert find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}).unknown == "the installed torch has no CUDA"
+    assert find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}).unknown == "the installed torch has no CUDA"
     monkeypatch.setattr(ceilings, "importable", lambda _: False)
-    assert "torch, which is not installed" in (find_or_measure(NO_SUCH_PLACE, gpu(), {}, GPU_SLOT, {}).unknown or "")
+    assert "torch, which is not installed" in (find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}).unknown or "")
 
 
 @given(fp16=st.floats(1e9, 1e16), bf16=st.floats(1e9, 1e16), threads=st.integers(1, 128))

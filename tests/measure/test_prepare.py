@@ -221,14 +221,13 @@ def test_what_a_partitions_slots_reach_is_measured_once_and_only_where_work_is_k
 ) -> None:
     measured: list[Any] = []
 
-    def measure(cache: Path, device: Device, partition: Any, slot: Slot, environment: Any) -> Ceilings:
-        measured.append((partition, slot.gpu))
+    def measure(cache: Path, device: Device, slot: Slot, environment: Any) -> Ceilings:
+        measured.append(slot.gpu)
         return Ceilings({"fp32": 1e12})
 
     monkeypatch.setattr(conductor.ceilings, "find_or_measure", measure)
     quiet: Any = SimpleNamespace()
-    config = {**experiment.config, "partitions": {"full": {"a": 1}, "thirds": {"b": 2}}}
-    made = conductor.Conductor(replace(experiment, config=config), quiet, quiet, quiet)
+    made = conductor.Conductor(experiment, quiet, quiet, quiet)
     known = replace(prepare.unprepared(experiment, "fp32", 1, ""), work=Work(1e9, 5e8, 1e6, 100.0), failure=None)
     unknown = replace(known, work=Work(unknown="not counted"))
     failed = replace(known, failure="of memory")
@@ -239,4 +238,4 @@ def test_what_a_partitions_slots_reach_is_measured_once_and_only_where_work_is_k
         assert made._with_ceilings(known, partition, "it could not be applied") == known
         for _ in range(2):
             assert made._with_ceilings(known, partition, slot).ceilings == Ceilings({"fp32": 1e12})
-    assert measured == [({"a": 1}, "full"), ({"b": 2}, "thirds")]
+    assert measured == ["full", "thirds"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench import feasibility
 from bench.contract import Device, Proof, Recipe, Runtime, Slot
 from bench.runtimes import onnxruntime_gpu
 from bench.runtimes.cuda_slot import CudaPlace
@@ -132,7 +133,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         return versions[name]
 
     monkeypatch.setattr(metadata, "version", version)
-    monkeypatch.setattr(onnxruntime_gpu, "importable", lambda name: True)
+    monkeypatch.setattr(feasibility, "importable", lambda name: True)
     return versions
 
 
@@ -169,7 +170,7 @@ def test_the_wrong_libraries_will_not(installed: dict[str, str], distributions: 
 
 @pytest.mark.usefixtures("installed")
 def test_fp16_needs_what_converts_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime_gpu, "importable", lambda name: False)
+    monkeypatch.setattr(feasibility, "importable", lambda name: name != "modelopt")
     assert "needs nvidia-modelopt" in str(OnnxRuntimeCuda("fp16").infeasible(Glyphs(), gpu((9, 0))))
     assert OnnxRuntimeCuda().infeasible(Glyphs(), gpu((9, 0))) is None
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity
 
-from bench.runtimes.torch.proof import heavy_operators, is_heavy, longest, majority, profiled, read_trace
+from bench.runtimes.proofs import majority
+from bench.runtimes.torch.proof import heavy_operators, is_heavy, longest, profiled, read_trace
 
 from .made_up_traces import Made
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench.contract import Proof
-from bench.runtimes.torch.proof import majority
+from bench.runtimes.proofs import majority
 
 INTEGER = frozenset(
     {

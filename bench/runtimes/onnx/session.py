@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Recipe, Workload, importable
+from bench.contract import Recipe, Workload
+from bench.feasibility import missing
 
 GRAPH = "model.onnx"
 CPU = "CPUExecutionProvider"
@@ -17,10 +18,7 @@ Providers = Mapping[str, Mapping[str, str]]
 
 def export_infeasible(workload: Workload) -> str | None:
     """(conductor) Why the workload's model cannot be turned into a graph here; None if it can."""
-    missing = [name for name in ("torch", "onnxscript", "safetensors") if not importable(name)]
-    if workload.kind == "torch" and missing:
-        return f"exporting the model needs {', '.join(missing)}, which is not installed"
-    return None
+    return missing(("torch", "onnxscript", "safetensors"), "exporting the model") if workload.kind == "torch" else None
 
 
 def write_graph(recipe: Recipe, folder: Path, change: Callable[[Path, Path], None] | None = None) -> None:

@@ -21,8 +21,7 @@ from typing import Any
 
 from bench.contract import Proof
 from bench.runtimes.kernel_names import kernel_precision
-from bench.runtimes.proofs import majority as majority
-from bench.runtimes.proofs import proof as proof
+from bench.runtimes.proofs import proof
 
 Event = Mapping[str, Any]
 

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from bench.contract import Arrays, Proof
-from bench.runtimes.torch.kernels import kernel_precision
+from bench.runtimes.kernel_names import kernel_precision
+from bench.runtimes.proofs import proof
 from bench.runtimes.torch.model import TorchLoaded
-from bench.runtimes.torch.proof import heavy_operators, kernels, longest, profiled, proof
+from bench.runtimes.torch.proof import heavy_operators, kernels, longest, profiled
 
 NAMED = "kernel"
 """Stands for the operator of a replayed kernel that is known by its name only."""

@@ -359,17 +359,17 @@ def test_what_a_gpu_cannot_do_is_infeasible(
     monkeypatch: pytest.MonkeyPatch, precision: Any, capability: tuple[int, int], reason: str | None
 ) -> None:
     monkeypatch.setattr(feasibility, "torch_infeasible", lambda device: None)
-    monkeypatch.setattr(runtime, "importable", lambda name: True)
+    monkeypatch.setattr(feasibility, "importable", lambda name: True)
     assert TensorRT(precision=precision).infeasible(Glyphs(), gpu(capability)) == reason
 
 
 def test_what_making_graphs_needs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feasibility, "torch_infeasible", lambda device: None)
-    monkeypatch.setattr(runtime, "importable", lambda name: name != "modelopt")
+    monkeypatch.setattr(feasibility, "importable", lambda name: name != "modelopt")
     assert TensorRT(precision="fp32").infeasible(Glyphs(), gpu((9, 0))) is None
     for precision in ("fp16", "int8", "fp8", "best"):
         reason = TensorRT(precision=precision).infeasible(Glyphs(), gpu((9, 0)))
-        assert reason == "making its graph needs modelopt, which is not installed"
+        assert reason == "building its engine needs nvidia-modelopt, which is not installed"
 
 
 def test_neither_a_cpu_nor_a_rehearsed_gpu_executes_it() -> None:
