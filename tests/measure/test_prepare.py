@@ -15,7 +15,7 @@ from bench.composition import compose_all
 from bench.config import Experiment, build_experiment
 from bench.contract import Device, Optimization, Partition, Slot, plugin
 from bench.errors import InfeasibleHere
-from bench.measure import conductor, prepare
+from bench.measure import prepare, workshop
 from bench.measure.ceilings import Ceilings
 from bench.measure.prepare import Prepared, builder_slot
 from bench.measure.work import Work
@@ -126,16 +126,16 @@ def prepared_cells(
     partitions = {"full": Divided("full", log), "thirds": Divided("thirds", log, fails)}
     quiet: Any = SimpleNamespace(preparing=lambda *_: None, built=lambda *_: None, not_built=lambda *_: None)
     plan: Any = SimpleNamespace(baseline="fp32")
-    made = conductor.Conductor(replace(experiment, partitions=partitions), plan, None, quiet)  # type: ignore[arg-type]
+    made = workshop.Workshop(replace(experiment, partitions=partitions), plan, None, quiet, {})  # type: ignore[arg-type]
 
     def build(experiment: Experiment, name: str, batch_size: int, environment: Any, slot: Slot) -> Prepared:
         log.append(f"{name} in {slot.gpu}")
         return prepare.unprepared(experiment, name, batch_size, f"of {slot.gpu}")
 
-    monkeypatch.setattr(conductor, "prepare", build)
+    monkeypatch.setattr(workshop, "prepare", build)
     cells = [(partition, name) for partition in partitions for name in ("engine", "fp32")]
     left = {cell for cell in cells if cell != ("thirds", "fp32")}  # measured already, when the run was interrupted
-    return made._prepare(dict.fromkeys(cells, 1), left)
+    return made.prepare(dict.fromkeys(cells, 1), left)
 
 
 def test_on_a_gpu_each_partition_builds_in_its_own_slot_the_baseline_first(
@@ -225,9 +225,9 @@ def test_what_a_partitions_slots_reach_is_measured_once_and_only_where_work_is_k
         measured.append(slot.gpu)
         return Ceilings({"fp32": 1e12})
 
-    monkeypatch.setattr(conductor.ceilings, "find_or_measure", measure)
+    monkeypatch.setattr(workshop.ceilings, "find_or_measure", measure)
     quiet: Any = SimpleNamespace()
-    made = conductor.Conductor(experiment, quiet, quiet, quiet)
+    made = workshop.Workshop(experiment, quiet, quiet, quiet, {})
     known = replace(prepare.unprepared(experiment, "fp32", 1, ""), work=Work(1e9, 5e8, 1e6, 100.0), failure=None)
     unknown = replace(known, work=Work(unknown="not counted"))
     failed = replace(known, failure="of memory")
