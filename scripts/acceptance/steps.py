@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+from bench.stored import read_run
 
 WORKLOADS = ("glyphs", "resnet50", "bert_base", "vit_b16", "distilbert")
 SCENARIOS = ("offline", "single_stream")
@@ -18,10 +22,12 @@ BENCH = (sys.executable, "-m", "bench")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person chose. `gpu` is bench's option of that name; `mig`: bench may change the GPU's MIG layout."""
+    """What a person chose. `gpu` and `device` are bench's gpu= and gpu.device=; `mig`: bench may change the GPU's MIG
+    layout."""
 
     folder: Path
     gpu: str
+    device: str | None
     protocol: str
     workloads: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -36,21 +42,27 @@ class Choice:
 class Step:
     """One command. `output`: the file that its standard output becomes; `runs`: the folder of its one run, which can be
     interrupted and resumed; None: it is short and simply repeated. `every_time`: also when it was done before, because
-    it tells of what the others have done since."""
+    it tells of what the others have done since. `needed`: nothing else is tried when it fails."""
 
     name: str
     command: tuple[str, ...]
     output: Path
     runs: Path | None = None
     every_time: bool = False
+    needed: bool = False
+
+
+def options(choice: Choice) -> dict[str, Any]:
+    """By name: what must stay the same over all calls in a folder. The limit of builds follows from --minutes."""
+    return {name: value for name, value in asdict(choice).items() if name not in ("folder", "build_limit_s")}
 
 
 def all_steps(choice: Choice) -> Iterator[Step]:
     """One after the other: what judges the runs is made when they are there."""
     folder = choice.folder
-    device = "cpu" if choice.gpu == "cpu" else "cuda"
-    fidelity = (sys.executable, "-m", "scripts.acceptance.fidelity", device, str(choice.rounds))
-    yield Step("doctor", (*BENCH, "doctor", "--json"), folder / "doctor.json")
+    device = (choice.device,) if choice.device else ()
+    fidelity = (sys.executable, "-m", "scripts.acceptance.fidelity", choice.gpu, str(choice.rounds), *device)
+    yield Step("doctor", (*BENCH, "doctor", "--json", *_gpu(choice)), folder / "doctor.json", needed=True)
     yield Step("fidelity", fidelity, folder / "fidelity.json")
     steps = [measured(choice, workload, scenario) for workload in choice.workloads for scenario in choice.scenarios]
     yield from steps
@@ -71,7 +83,7 @@ def measured(choice: Choice, workload: str, scenario: str) -> Step:
         *BENCH,
         "run",
         "--json",
-        f"gpu={choice.gpu}",
+        *_gpu(choice),
         f"workload={workload}",
         f"scenario={scenario}",
         f"protocol={choice.protocol}",
@@ -85,10 +97,26 @@ def measured(choice: Choice, workload: str, scenario: str) -> Step:
     return Step(name, command, choice.folder / f"{name}.json", runs)
 
 
-def resumed(step: Step) -> tuple[str, ...]:
-    """The command that goes on with the step's run, where there is one already."""
+def next_command(step: Step, failed: bool) -> tuple[str, ...]:
+    """The command that goes on with the step's newest run, where there is one; a run that is complete and `failed` has
+    nothing left that could go better, so another is begun."""
     begun = sorted(step.runs.glob("*/plan.json")) if step.runs else []
-    return (*BENCH, "run", "--json", "--resume", str(begun[0].parent)) if begun else step.command
+    if not begun or (failed and _complete(begun[-1].parent)):
+        return step.command
+    return (*BENCH, "run", "--json", "--resume", str(begun[-1].parent))
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        run = read_run(folder)
+    except InputError:  # bench says so when it is to resume it
+        return False
+    return {trial.id for trial in run.plan.trials} == {trial.id for trial in run.trials}
+
+
+def _gpu(choice: Choice) -> tuple[str, ...]:
+    """bench's options."""
+    return (f"gpu={choice.gpu}", *((f"gpu.device={choice.device}",) if choice.device else ()))
 
 
 def model_optimizations(names: Sequence[str]) -> tuple[str, ...]:
