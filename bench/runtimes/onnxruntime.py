@@ -40,11 +40,11 @@ class OnnxRuntime(Runtime):
         return export_infeasible(workload)
 
     def build(self, recipe: Recipe, folder: Path, batch_size: int, slot: Slot) -> None:
-        from bench.runtimes.onnx import quantize as onnx_quantize
+        from bench.runtimes.onnx import quantize_cpu
 
         changes: dict[str, Callable[[Path, Path], None]] = {
-            "static": partial(onnx_quantize.quantize_static, workload=recipe.workload),
-            "dynamic": onnx_quantize.quantize_dynamic,
+            "static": partial(quantize_cpu.quantize_static, workload=recipe.workload),
+            "dynamic": quantize_cpu.quantize_dynamic,
         }
         write_graph(recipe, folder, changes.get(self.quantization))
 

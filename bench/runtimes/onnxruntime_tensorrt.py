@@ -37,7 +37,7 @@ class OnnxRuntimeTensorrt(Runtime):
     slot_specific: ClassVar[bool] = True
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
-        reason = gpu_infeasible(workload, device)
+        reason = gpu_infeasible(workload, device, "TensorRT")
         if reason is None and not _has_tensorrt():
             return f"ONNX Runtime 1.31 needs TensorRT 10, whose {LIBRARY} is not found"
         return reason
@@ -86,7 +86,7 @@ def _fix_shapes(source: Path, target: Path, inputs: Arrays) -> None:
     import onnx
     from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
 
-    from bench.runtimes.onnx.fp16 import save
+    from bench.runtimes.onnx.modelopt import save
 
     model = onnx.load(source)
     for name, array in inputs.items():

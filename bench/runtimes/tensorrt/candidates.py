@@ -97,7 +97,7 @@ def converted(source: Path, target: Path, workload: Workload, precision: Precisi
 
         to_fp16(source, target)
     else:
-        from bench.runtimes.onnx.qdq import quantize
+        from bench.runtimes.onnx.quantize_gpu import quantize
 
         quantize(source, target, workload, precision)
     return target

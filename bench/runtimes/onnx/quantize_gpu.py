@@ -21,22 +21,16 @@ from typing import Any, Literal
 import numpy as np
 
 from bench.contract import Array, Workload
-from bench.runtimes.onnx.fp16 import hide_tensorrt, refuse_custom_operators, run_modelopt, save
+from bench.runtimes.onnx.modelopt import hide_tensorrt, refuse_custom_operators, run_modelopt, save
 
 HEAVY = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
-def quantize(
-    source: Path,
-    target: Path,
-    workload: Workload,
-    precision: Literal["int8", "fp8"],
-    other: Literal["fp16", "fp32"] = "fp16",
-) -> None:
-    """Write `source` to `target`, quantised by the workload's calibration batches, with all other work in `other`.
+def quantize(source: Path, target: Path, workload: Workload, precision: Literal["int8", "fp8"]) -> None:
+    """Write `source` to `target`, quantised by the workload's calibration batches, with all other work in float16.
 
     Inputs and outputs of the graph keep their types. ValueError where it is quantised already, has operators that are
-    not ONNX's own, or has nothing to quantise; RuntimeError where modelopt cannot convert the graph, or `other` cannot
+    not ONNX's own, or has nothing to quantise; RuntimeError where modelopt cannot convert the graph, or float16 cannot
     hold its scales.
     """
     import onnx
@@ -48,7 +42,7 @@ def quantize(
             raise ValueError("the graph is quantised already")
         refuse_custom_operators(model)
         save(model, files.source)  # a copy: modelopt writes to its source, and beside it
-        files.write(workload, {"quantize_mode": precision, "high_precision_dtype": other})
+        files.write(workload, {"quantize_mode": precision, "high_precision_dtype": "fp16"})
         run_modelopt(__name__, (files.folder,), files.folder)
         made = onnx.load(files.made)
     if not quantized_nodes(made):
@@ -59,7 +53,7 @@ def quantize(
         )
     unsound = _unsound_scales(made)
     if unsound:
-        raise RuntimeError(f"{other} cannot hold {len(unsound)} of the graph's scales, such as {unsound[0]}")
+        raise RuntimeError(f"float16 cannot hold {len(unsound)} of the graph's scales, such as {unsound[0]}")
     save(made, target)
 
 
