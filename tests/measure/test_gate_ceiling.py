@@ -189,6 +189,7 @@ def model():
 """
 
 
+@pytest.mark.slow
 def test_a_runtime_that_claims_to_run_and_returns_at_once_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "mine" / "optimizations").mkdir(parents=True)
     (tmp_path / "mine" / "cheat.py").write_text(CHEAT)

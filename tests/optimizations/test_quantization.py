@@ -136,9 +136,10 @@ def test_glyphs_in_int8_lose_less_than_one_point() -> None:
     assert (now != original).mean() < 0.02
 
 
+@pytest.mark.slow
 def test_glyphs_in_int4_lose_less_than_one_point() -> None:
     """With the weights that the kernels multiply by (see above), in bf16: the kernels for CPUs are slow on images."""
-    workload = Glyphs(evaluation_images=2_000)
+    workload = Glyphs(evaluation_images=1_000)
     original = right(workload.load(), workload)
     model, changed = unfold(workload.load()).to(torch.bfloat16), 0
     for part in Int4WeightOnly().layers(model):

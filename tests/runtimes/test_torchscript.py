@@ -44,8 +44,3 @@ def test_on_a_gpu_it_is_traced_there_and_loaded_to_there(
     assert loaded_to == ["cuda:0"]
     with TorchEager().load(RECIPE, tmp_path, ON_CPU) as eager:
         np.testing.assert_allclose(answer, eager.outputs(eager.bind(inputs)()), rtol=1e-4, atol=1e-5)
-
-
-def test_what_is_done_to_a_graph_for_inference_has_its_part_for_gpus() -> None:
-    """Why it is applied there too: without CUDA this pass does nothing, but it is part of the same call."""
-    assert callable(torch._C._jit_pass_fuse_frozen_conv_add_relu)
