@@ -94,9 +94,13 @@ class Trained(Workload):
         return Evaluation({self.name: items}, labels)
 
     def load(self) -> nn.Module:
+        """Trained anew each time, and the same each time: with as many threads, whatever a slot has set."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         torch.manual_seed(0)
         model = self.network(16)
         self.finetune(model, None, seed=0)
+        torch.set_num_threads(threads)
         return model.eval()
 
     def student(self) -> nn.Module:
