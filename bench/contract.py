@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
-from typing import Protocol as TypingProtocol
 
 import numpy.typing as npt
 import pydantic
@@ -31,6 +30,8 @@ from bench.device import Watched as Watched
 from bench.feasibility import importable as importable
 from bench.feasibility import missing
 from bench.records import Layout
+from bench.stream import Event as Event
+from bench.stream import Stream as Stream
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -184,38 +185,6 @@ class Recipe:
         from bench.optimizations import store
 
         return store.restore(self, put)
-
-
-class Event(TypingProtocol):
-    """A moment on a GPU's stream; `torch.cuda.Event(enable_timing=True)` is one."""
-
-    def record(self) -> None:
-        """Take the moment when all that was queued before is finished."""
-
-    def synchronize(self) -> None:
-        """Wait for that moment."""
-
-    def elapsed_time(self, end: Event) -> float:
-        """Milliseconds from this moment to `end`, on the GPU's own clock. Both must be over."""
-
-
-class Stream(ABC):
-    """(tenant) Where calls queue their work on a GPU."""
-
-    l2_bytes: int
-    """Of the GPU's last-level cache, as this tenant has it."""
-
-    @abstractmethod
-    def event(self) -> Event:
-        """A new moment to be recorded here."""
-
-    @abstractmethod
-    def wait(self) -> None:
-        """Until everything queued is finished."""
-
-    @abstractmethod
-    def flush_l2(self) -> None:
-        """Queue a write over more than the whole cache: what comes after finds nothing of its data there."""
 
 
 class Loaded(ABC):

@@ -18,8 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Device, Slot, importable
-from bench.feasibility import torch_infeasible
+from bench.contract import Device, Slot
+from bench.feasibility import missing, torch_infeasible
 from bench.measure.build import find_or_make, in_builder
 from bench.measure.link import ChildFailed
 
@@ -97,9 +97,7 @@ def _multiplied_in(precision: str) -> tuple[str, ...]:
 def _impossible(device: Device) -> str | None:
     if device.rehearsal:
         return "a rehearsed GPU has no speed"
-    if not importable("torch"):
-        return "what this device reaches is measured by torch, which is not installed"
-    return torch_infeasible(device)
+    return missing(("torch",), "measuring what this device reaches") or torch_infeasible(device)
 
 
 def _key(device: Device) -> str:

@@ -133,8 +133,8 @@ class _Preparation:
         experiment = self._experiment
         if experiment.device.rehearsal:
             return Work(unknown="a rehearsed GPU has no speed that a trial could be held to")
-        if experiment.workload.kind != "torch":
-            return Work(unknown=f"the work of a model of kind {experiment.workload.kind!r} is not counted")
+        if reason := work.uncounted(experiment.workload):
+            return Work(unknown=reason)
         key = self._key({"work_of": model.folder.name if model else None})
         task = dataclasses.replace(self._task, prepared_folder=str(model.folder) if model else None)
         try:

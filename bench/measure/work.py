@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import wire
-from bench.contract import Arrays, Recipe
+from bench.contract import Arrays, Recipe, Workload
 from bench.errors import BenchError
 
 WORK = "work.json"
@@ -52,11 +52,16 @@ def read(folder: Path) -> Work:
     return Work(**json.loads((folder / WORK).read_text()))
 
 
+def uncounted(workload: Workload) -> str | None:
+    """(conductor) Why the work of such models is not counted; None if it is."""
+    return None if workload.kind == "torch" else f"the work of a model of kind {workload.kind!r} is not counted"
+
+
 def count(recipe: Recipe, inputs: Arrays) -> Work:
     """(builder) Of the model after its prepared passes, which change its structure. Those applied at every load (casts,
     quantisation) leave the products as they are, and hide them from the counter. On the CPU, for one batch."""
-    if recipe.workload.kind != "torch":
-        return Work(unknown=f"the work of a model of kind {recipe.workload.kind!r} is not counted")
+    if reason := uncounted(recipe.workload):
+        return Work(unknown=reason)
     try:
         return _counted(recipe, inputs)
     except BenchError:

@@ -29,21 +29,15 @@ NO_INT8 = (
     "or fp16 between its pairs (docs/FAQ.md and issue 24807 of microsoft/onnxruntime); int8 on a GPU needs TensorRT"
 )
 
-ConvolutionSearch = Literal["EXHAUSTIVE", "HEURISTIC"]
-
 
 @plugin
 class OnnxRuntimeCuda(Runtime):
-    """`precision`: "fp16" converts the graph, "int8" is known to be impossible.
-
-    `convolution_search`: which of cuDNN's heuristics chooses algorithms when a shape is first seen. "EXHAUSTIVE", ONNX
-    Runtime's default, is the more careful one; none is timed."""
+    """`precision`: "fp16" converts the graph, "int8" is known to be impossible."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"torch", "onnx"})
     requires: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnx", "torch")
 
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    convolution_search: ConvolutionSearch = "EXHAUSTIVE"
 
     def infeasible(self, workload: Workload, device: Device) -> str | None:
         if self.precision == "int8":
@@ -68,7 +62,7 @@ class OnnxRuntimeCuda(Runtime):
             os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         with on_gpu(slot) as place:
             where = place.detail()  # now: the green context is no longer current once ONNX Runtime has run
-            providers: Providers = {CUDA: cuda_options(place, tf32, self.convolution_search), CPU: {}}
+            providers: Providers = {CUDA: cuda_options(place, tf32), CPU: {}}
             new_session = partial(open_session, graph_path(recipe, folder), providers, slot.threads)
             session = new_session()
             yield CudaLoaded(session, new_session, place, CUDA, session_detail(session, slot, where, tf32))
@@ -97,15 +91,13 @@ def on_gpu(slot: Slot) -> Iterator[CudaPlace]:
         yield place
 
 
-def cuda_options(
-    place: CudaPlace, tf32: bool = False, convolution_search: ConvolutionSearch = "EXHAUSTIVE"
-) -> dict[str, str]:
+def cuda_options(place: CudaPlace, tf32: bool = False) -> dict[str, str]:
     """Of the CUDA provider. It would use TF32 for fp32 by default, and a stream of its own."""
     return {
         "device_id": "0",
         "user_compute_stream": str(place.stream.handle),
         "use_tf32": str(int(tf32)),
-        "cudnn_conv_algo_search": convolution_search,
+        "cudnn_conv_algo_search": "EXHAUSTIVE",  # its default, cuDNN's more careful heuristic; none is timed
     }
 
 

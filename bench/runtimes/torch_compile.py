@@ -122,8 +122,8 @@ class TorchCompile(Runtime):
         options: dict[str, Any] = {
             "freezing": self.freezing,
             "fx_graph_cache": True,
-            # Otherwise the slot's thread count is a constant in the C++ code, and `build`, which does not
-            # know the slot, would compile what no tenant finds.
+            # Otherwise the thread count is a constant in the C++ code, and `build`, which runs on all cores, would
+            # compile what no tenant finds.
             "cpp.dynamic_threads": True,
             # No pool of compiler processes beside a tenant; with a warm cache there is nothing for them to
             # do.

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import feasibility
 from bench.contract import Device, Slot
 from bench.devices.host import cpu_device
 from bench.measure import ceilings, rates
@@ -103,7 +104,7 @@ def test_where_nothing_can_be_measured_it_says_why(monkeypatch: pytest.MonkeyPat
     assert rehearsed.unknown == "a rehearsed GPU has no speed"
     monkeypatch.setattr(ceilings, "torch_infeasible", lambda _: "the installed torch has no CUDA")
     assert find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}).unknown == "the installed torch has no CUDA"
-    monkeypatch.setattr(ceilings, "importable", lambda _: False)
+    monkeypatch.setattr(feasibility, "importable", lambda _: False)
     assert "torch, which is not installed" in (find_or_measure(NO_SUCH_PLACE, gpu(), GPU_SLOT, {}).unknown or "")
 
 

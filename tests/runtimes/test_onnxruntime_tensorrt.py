@@ -91,6 +91,7 @@ def test_an_engine_that_is_built_anew_while_loading_is_an_error(
     engines["written"] = b"another engine"
     with pytest.raises(RuntimeError, match="built an engine anew"), runtime.load(recipe, folder, ON_CUDA):
         pass
+    assert not list(folder.glob("*.engine")), "the next tenant would take it for the artifact's"
 
 
 KERNELS = {

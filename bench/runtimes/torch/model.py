@@ -102,13 +102,17 @@ class TorchLoaded(Placed):
         array: Array = plain_output(result).detach().float().cpu().numpy()
         return array
 
-    def prove(self, inputs: Arrays) -> Proof:
+    def proof_detail(self) -> dict[str, Any]:
+        """What is told of each proof: torch, the threads, and where it executes."""
         import torch
 
+        where = self.place.detail()
+        return {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
+
+    def prove(self, inputs: Arrays) -> Proof:
         from bench.runtimes.torch.proof import UNKNOWN, kernels, profiled, read_trace
 
-        where = self.place.detail()
-        detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
+        detail = self.proof_detail()
         trace = profiled(self.bind(inputs))
         if self.stream is not None and not kernels(trace):
             # Operators' types alone would prove too little: they do not tell TF32 from fp32.

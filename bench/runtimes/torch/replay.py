@@ -25,11 +25,8 @@ class Replayed(TorchLoaded):
     plain: Callable[..., Any]
 
     def prove(self, inputs: Arrays) -> Proof:
-        import torch
-
-        where = self.place.detail()
-        detail = {"torch": torch.__version__, "threads": torch.get_num_threads(), **where, **self.detail}
-        return read_replay(profiled(partial(self.plain, **self.placed(inputs))), profiled(self.bind(inputs)), detail)
+        plain = profiled(partial(self.plain, **self.placed(inputs)))
+        return read_replay(plain, profiled(self.bind(inputs)), self.proof_detail())
 
 
 def read_replay(plain: Mapping[str, Any], replay: Mapping[str, Any], detail: Mapping[str, Any]) -> Proof:
