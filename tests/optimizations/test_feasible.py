@@ -45,7 +45,7 @@ V100, T4, L4 = gpu("Tesla V100", (7, 0)), gpu("Tesla T4", (7, 5)), gpu("NVIDIA L
 
 REASON = re.compile(
     r"needs an NVIDIA GPU|needs compute capability \d|needs .*not installed|only rehearsed|has no CUDA|ort_cuda"
-    r"|of kind|no precision can be proved|GPU"
+    r"|of kind|no precision can be proved|no CUDA kernels"
 )
 ONLY_ON_GPUS = {"tf32", "cuda_graphs", "torch_compile_reduce_overhead", "fp8_torchao", "sparse_2to4"}
 NEEDS_AMPERE = {
