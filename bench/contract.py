@@ -318,21 +318,52 @@ class Process(ABC):
     def wait(self, timeout_s: float) -> int | None:
         """Exit status (negative: the signal that ended it), or None if it still runs after `timeout_s`."""
 
+    def cause(self) -> str | None:
+        """Why it ended, where that is known and its exit status does not tell: out of memory, say. Asked once it is
+        gone."""
+        return None
+
     @abstractmethod
     def end(self) -> None:
         """Make sure it is gone, with whatever it started."""
 
 
-class Isolation(ABC):
-    """What a tenant runs in. Configs: `configs/isolation/`."""
+class Launcher(ABC):
+    """(conductor) Starts tenants in what an isolation has made ready."""
 
     @abstractmethod
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
     ) -> Process:
-        """(conductor) Start `python -m <arguments>` inside the slot, with `environment` added to its own.
+        """Start `python -m <arguments>` inside the slot, with `environment` added to its own.
 
-        `folders` are those that it must be able to read, under the same names (artifacts, users' plug-ins)."""
+        `folders` are those that it must be able to read, under the same names (artifacts, users' plug-ins). Raises
+        `StartFailed` when it cannot be started: the trial is lost then, and the run goes on."""
+
+    def confinement(self, slot: Slot) -> Mapping[str, Any]:
+        """What a tenant in that slot is held to, and by what: JSON-serialisable, small, stored with each trial."""
+        return {}
+
+
+class StartFailed(Exception):
+    """A tenant could not be started; the message says why, in words for the user."""
+
+
+class Isolation(ABC):
+    """What a tenant runs in. Configs: `configs/isolation/`."""
+
+    preheated: bool = False
+    """Tenants are started, load their model and answer once before anybody waits for them: for start-up times."""
+
+    def infeasible(self, device: Device) -> str | None:
+        """(conductor) Why tenants cannot run so here; None if they can."""
+        return None
+
+    @abstractmethod
+    def opened(self) -> AbstractContextManager[Launcher]:
+        """(conductor) Once per run: whatever must be there before the first tenant is, and is gone after the last.
+
+        Raises `BenchError` for what the user has to mend."""
 
 
 # --- scenario ---------------------------------------------------------------------------------------------------

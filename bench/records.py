@@ -44,6 +44,10 @@ def strictest_level(looks: Sequence[int]) -> float:
 
 
 class PlannedTrial(Record):
+    """`partition` names the arrangement: how the device is divided, what tenants run in, and who they are. Its parts
+    are `division` (the option of `partitions`), `isolation` and `neighbours`. `tenants` are all that run at once.
+    """
+
     id: Name
     block: Count
     position: Count
@@ -52,6 +56,17 @@ class PlannedTrial(Record):
     partition: Name
     optimization: Name
     tenants: Positive
+    division: Name
+    isolation: Name = "process"
+    neighbours: Name = "same"
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _older_records(cls, content: Any) -> Any:
+        """Before arrangements had parts, a partition was a division."""
+        if isinstance(content, dict) and "division" not in content and "partition" in content:
+            return {**content, "division": content["partition"]}
+        return content
 
 
 class Infeasible(Record):
@@ -173,8 +188,13 @@ class Gate(Record):
 
 
 class TrialRecord(PlannedTrial):
-    """One line of trials.jsonl: a planned trial and what became of it. `tenant_gpus`: UUIDs of the GPU or MIG devices
-    that the tenants had, () on a CPU."""
+    """One line of trials.jsonl: a planned trial and what became of it.
+
+    Throughput, latency and start-up are of the tenants that run the workload; of neighbours that run something else
+    there is `neighbour_throughput_per_s`. start_up_s: from starting the first tenant until the last has answered once,
+    for scenarios that measure that instead of throughput. `tenant_gpus`: UUIDs of the GPU or MIG devices that the
+    tenants had, () on a CPU. `confinement`: what the first tenant was held to, and by what.
+    """
 
     device: str
     device_kind: str
@@ -189,6 +209,10 @@ class TrialRecord(PlannedTrial):
     tenant_latency_ms: tuple[Latency, ...] = ()
     tenant_requests: tuple[Count, ...] = ()
     tenant_gpus: tuple[str, ...] = ()
+    neighbour_throughput_per_s: tuple[Measure, ...] = ()
+    start_up_s: Measure | None = None
+    tenant_start_up_s: tuple[Measure, ...] = ()
+    confinement: dict[str, Any] = {}
     quality: Quality | None = None
     artifact: dict[str, Any] = {}
     proof: dict[str, Any] = {}

@@ -6,24 +6,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 
-from bench.contract import Isolation, Process, Slot, plugin
+from bench.contract import Isolation, Launcher, Process, Slot, plugin
 from bench.isolation import confine
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @plugin
-class Processes(Isolation):
+class Processes(Isolation, Launcher):
     """Each tenant is a process in a session of its own. `memory_limit_bytes` limits its private writable memory."""
 
     memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * 2**20)] | None = None
+    preheated: bool = False
+
+    @contextmanager
+    def opened(self) -> Iterator[Launcher]:
+        yield self
+
+    def confinement(self, slot: Slot) -> dict[str, Any]:
+        return {"cpus": list(slot.cpus), "memory_limit_bytes": self.memory_limit_bytes}
 
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()

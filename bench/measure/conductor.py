@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from bench import clock
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
-from bench.contract import Slot
+from bench.contract import Launcher, Slot
 from bench.errors import BenchError
 from bench.isolation.process import Processes
 from bench.measure import assess, summary, trial, workshop
@@ -56,7 +56,11 @@ class Conductor:
         left = [planned for planned in self._plan.trials if planned.id not in done]
         if not left:
             return
-        making = Workshop(self._experiment, self._plan, self._run, self._watcher, self._environment)
+        with self._experiment.isolation.opened() as launcher:
+            self._conduct(left, launcher)
+
+    def _conduct(self, left: list[PlannedTrial], launcher: Launcher) -> None:
+        making = Workshop(self._experiment, self._plan, self._run, self._watcher, self._environment, launcher)
         cells = {(planned.partition, planned.optimization) for planned in left}
         prepared = making.prepare(making.batch_sizes(), cells)
         sources = self._feasible_sources()
@@ -69,7 +73,7 @@ class Conductor:
                     for planned in together:
                         self._watcher.started(planned)
                         ready = prepared[partition, planned.optimization]
-                        record = self._measure(planned, slots, ready, telemetry)
+                        record = self._measure(planned, launcher, slots, ready, telemetry)
                         self._run.append_trial(record)
                         self._note_clock(record)
                         self._watcher.finished(record)
@@ -83,7 +87,12 @@ class Conductor:
         }
 
     def _measure(
-        self, planned: PlannedTrial, slots: tuple[Slot, ...] | str, prepared: Prepared, telemetry: Telemetry
+        self,
+        planned: PlannedTrial,
+        launcher: Launcher,
+        slots: tuple[Slot, ...] | str,
+        prepared: Prepared,
+        telemetry: Telemetry,
     ) -> TrialRecord:
         """One trial, whatever becomes of it."""
         experiment = self._experiment
@@ -95,13 +104,16 @@ class Conductor:
             "batch_size": prepared.task.batch_size,
             "started_at": clock.utc_now(),
             "artifact": prepared.summary(),
+            "confinement": dict(launcher.confinement(slots[0])) if not isinstance(slots, str) else {},
         }
         if prepared.failure:
             return TrialRecord(**common, status="failed", reason=prepared.failure)
         if isinstance(slots, str):
             return TrialRecord(**common, status="failed", reason=slots)
         try:
-            answers = trial.converse(experiment, slots, prepared, telemetry, self._environment, self._seed_of(planned))
+            answers = trial.converse(
+                experiment, launcher, slots, prepared, telemetry, self._environment, self._seed_of(planned)
+            )
             found = assess.assess(
                 answers,
                 protocol=experiment.protocol,

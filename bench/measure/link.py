@@ -99,7 +99,7 @@ class Link:
     def obituary(self) -> str:
         """How it ended, after its pipes have closed."""
         status = self.process.wait(5.0)
-        how = (
+        how = self.process.cause() or (
             "closed its output"
             if status is None
             else f"was killed by signal {-status}"

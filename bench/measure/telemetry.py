@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench import clock
-from bench.contract import GpuAddress, Isolation, Slot, Watched
+from bench.contract import GpuAddress, Launcher, Slot, Watched
 from bench.measure.link import ChildFailed, Link, await_events
 
 ANSWER_LIMIT_S = 10.0
@@ -28,14 +28,14 @@ class Telemetry:
 
     def __init__(
         self,
-        isolation: Isolation,
+        launcher: Launcher,
         sources: Mapping[str, Mapping[str, Any]],
         interval_s: float,
         environment: Mapping[str, str],
         board: GpuAddress | None = None,
     ) -> None:
         self.interval_s = interval_s
-        self._isolation = isolation
+        self._launcher = launcher
         self._sources = sources
         self._environment = environment
         self._board = board
@@ -82,7 +82,7 @@ class Telemetry:
 
     def _started(self) -> Link:
         slot = Slot(index=0, threads=1)
-        process = self._isolation.start(["bench.telemetry.sampler"], slot, self._environment)
+        process = self._launcher.start(["bench.telemetry.sampler"], slot, self._environment)
         link = self._link = Link(process, "the telemetry process")
         link.send(sources=self._sources, interval_s=self.interval_s)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import clock
 from bench.config import Experiment
-from bench.contract import Slot, Watched
+from bench.contract import Launcher, Slot, StartFailed, Watched
 from bench.measure import artifacts
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.prepare import Prepared
@@ -44,6 +44,7 @@ class Answers:
 
 def converse(
     experiment: Experiment,
+    launcher: Launcher,
     slots: tuple[Slot, ...],
     prepared: Prepared,
     telemetry: Telemetry,
@@ -54,7 +55,7 @@ def converse(
     begun_ns = clock.now_ns()
     protocol = experiment.protocol
     deadline_ns = begun_ns + int(protocol.trial_limit_s * clock.NS_PER_S)
-    with _tenants(experiment, slots, environment) as links:
+    with _tenants(experiment, launcher, slots, environment) as links:
         _request(links, "measure", experiment, slots, prepared, seed)
         loaded = await_events(links, "loaded", deadline_ns)
         loaded_ns = clock.now_ns()
@@ -92,6 +93,7 @@ class Searched:
 
 def search(
     experiment: Experiment,
+    launcher: Launcher,
     slots: tuple[Slot, ...],
     prepared: Prepared,
     candidates: Sequence[int],
@@ -103,7 +105,7 @@ def search(
     limit_ns = int(experiment.protocol.trial_limit_s * clock.NS_PER_S)
     found: dict[int, float] = {}
     try:
-        with _tenants(experiment, slots, environment) as links:
+        with _tenants(experiment, launcher, slots, environment) as links:
             _request(links, "search", experiment, slots, prepared, seed)
             await_events(links, "loaded", clock.now_ns() + limit_ns)
             for size in candidates:
@@ -117,13 +119,18 @@ def search(
 
 
 @contextmanager
-def _tenants(experiment: Experiment, slots: tuple[Slot, ...], environment: Mapping[str, str]) -> Iterator[list[Link]]:
+def _tenants(
+    experiment: Experiment, launcher: Launcher, slots: tuple[Slot, ...], environment: Mapping[str, str]
+) -> Iterator[list[Link]]:
     """Running tenants, all of them ended when the context ends."""
     links: list[Link] = []
     folders = (experiment.cache_dir, *experiment.config_folders)
     try:
         for slot in slots:
-            process = experiment.isolation.start(["bench.measure.tenant"], slot, environment, folders)
+            try:
+                process = launcher.start(["bench.measure.tenant"], slot, environment, folders)
+            except StartFailed as error:
+                raise ChildFailed(f"tenant{slot.index} could not be started: {error}") from error
             links.append(Link(process, f"tenant{slot.index}"))
         yield links
     finally:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 from bench.config import Experiment
-from bench.contract import Slot
+from bench.contract import Launcher, Slot
 from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.measure import ceilings, trial
@@ -49,13 +49,20 @@ class Workshop:
     """Of one run."""
 
     def __init__(
-        self, experiment: Experiment, plan: Plan, run: Run, watcher: Watcher, environment: Mapping[str, str]
+        self,
+        experiment: Experiment,
+        plan: Plan,
+        run: Run,
+        watcher: Watcher,
+        environment: Mapping[str, str],
+        launcher: Launcher,
     ) -> None:
         self._experiment = experiment
         self._plan = plan
         self._run = run
         self._watcher = watcher
         self._environment = environment
+        self._launcher = launcher
         self._ceilings: dict[str, ceilings.Ceilings] = {}
         """Of the slots of each partition."""
 
@@ -111,7 +118,7 @@ class Workshop:
             if prepared.failure:
                 return trial.Searched({}, prepared.failure)
             seed = experiment.seed % 2**31
-            return trial.search(experiment, slots, prepared, candidates, self._environment, seed)
+            return trial.search(experiment, self._launcher, slots, prepared, candidates, self._environment, seed)
 
     def prepare(self, sizes: Mapping[Cell, int], wanted: Set[Cell]) -> dict[Cell, Prepared]:
         """What the tenants of each wanted cell load, with its quality against the baseline on the same partition.

@@ -171,6 +171,7 @@ def _trials(
             partition=partition,
             optimization=optimization,
             tenants=tenants[partition],
+            division=partition,
         )
         for block, order in enumerate(blocks, start=first)
         for position, (partition, optimization) in enumerate(order, start=1)
