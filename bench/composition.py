@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,13 @@ GROUPS = (
     "telemetry",
     "gpu",
     "isolation",
+    "neighbours",
     "claims",
 )
-BRACKETED = ("partitions", "optimizations", "telemetry", "claims")
+BRACKETED = ("partitions", "optimizations", "telemetry", "neighbours", "claims")
+"""Groups whose options are compared or used together, so that a comma must be a mistake."""
+NAMED = (*BRACKETED, "isolation")
+"""Groups of which several options may be chosen: their files hold one key, the option's name."""
 CONFIG_PATH = "BENCH_CONFIG_PATH"
 """Environment variable: users' own config folders, separated like PATH; they come before ours."""
 
@@ -160,6 +164,7 @@ def _compose(overrides: tuple[str, ...], implied: tuple[str, ...]) -> Composed:
         without_hydra = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
         _check_mandatory(without_hydra)
         plain = OmegaConf.to_container(without_hydra, resolve=True)
+        name_tenants(plain, choices)
     except ConfigError:
         raise
     except (HydraException, OmegaConfBaseException, ConfigCompositionException, OSError) as error:
@@ -173,6 +178,48 @@ def _compose(overrides: tuple[str, ...], implied: tuple[str, ...]) -> Composed:
         ) from error
     assert isinstance(plain, dict)
     return Composed(overrides, {str(key): value for key, value in plain.items()}, dict(choices))
+
+
+def name_tenants(config: Any, choices: Mapping[str, Any]) -> None:
+    """Complete the tenants that a partition names one by one, in place: `{workload: bert, optimization: bf16}` gets the
+    configuration of both. The workload that is measured, named without an optimization, is told by its lack of one."""
+    for name, node in (config.get("partitions") or {}).items():
+        tenants = node.get("tenants") if isinstance(node, dict) else None
+        if isinstance(tenants, list):
+            node["tenants"] = [
+                _named_tenant(entry, choices["workload"], f"partitions.{name}.tenants[{index}]")
+                for index, entry in enumerate(tenants)
+            ]
+
+
+def _named_tenant(entry: Any, measured: str, where: str) -> dict[str, Any]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("workload"), str):
+        raise ConfigError(
+            f"a tenant is {entry!r}", where=where, hint="write {workload: NAME}, and its options beside the name"
+        )
+    options = {key: value for key, value in entry.items() if key not in ("workload", "optimization")}
+    name = entry["workload"]
+    if name == measured and not options and "optimization" not in entry:
+        return {"name": name, "workload": None, "optimization": None}
+    workload = _option("workload", name)
+    for key, value in options.items():
+        if key not in workload:
+            known = ", ".join(key for key in workload if key != "_target_")
+            raise ConfigError(f"there is no option {key!r}", where=where, hint=f"the workload {name} has: {known}")
+        workload[key] = value
+    optimization = str(entry.get("optimization", "fp32"))
+    return {"name": name, "workload": workload, "optimization": _option("optimizations", optimization)[optimization]}
+
+
+def _option(group: str, name: str) -> dict[str, Any]:
+    """The configuration of one option, inside `hydra_ready`."""
+    chosen = f"{group}={name}" if group not in NAMED else f"{group}=[{name}]"
+    try:
+        found = OmegaConf.to_container(hydra.compose("config", overrides=[chosen])[group], resolve=True)
+    except (HydraException, OmegaConfBaseException, ConfigCompositionException, OSError) as error:
+        raise explain(error, (chosen,)) from error
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items()}
 
 
 def _openly(override: str) -> str:
@@ -230,7 +277,7 @@ def _unknown_key(error: Exception, overrides: Sequence[str]) -> ConfigError | No
     known = [f"{parent}{name}" for name in names if name not in ("hydra", "_target_")]
     where = next((item for item in overrides if item.lstrip("+~").startswith(full_key)), full_key)
     group = parent.removesuffix(".")
-    if group in BRACKETED:
+    if group in NAMED:
         chosen = ",".join([*(str(name) for name in names), key])
         return ConfigError(
             f"{key!r} is not among the {group} of this experiment", where=where, hint=f"say '{group}=[{chosen}]'"

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import contract
+from bench.arrangement import Arrangement, arrangements, partition_node
 from bench.claims import Claim, read_claims
-from bench.composition import GROUPS, Composed, compose_all, user_folders
+from bench.composition import GROUPS, NAMED, Composed, compose_all, user_folders
 from bench.devices import select
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
@@ -36,12 +37,12 @@ class Experiment:
     workload: contract.Workload
     scenario_name: str
     scenario: contract.Scenario
-    partitions: Mapping[str, contract.Partition]
+    arrangements: Mapping[str, Arrangement]
+    """By the name of a cell's partition."""
     optimizations: Mapping[str, contract.Optimization]
     protocol_name: str
     protocol: contract.Protocol
     telemetry: Mapping[str, contract.TelemetrySource]
-    isolation: contract.Isolation
     device: contract.Device
     claims: Mapping[str, Claim]
     baseline: str
@@ -51,6 +52,11 @@ class Experiment:
     seed: int
     results_dir: Path
     cache_dir: Path
+
+    @property
+    def divisions(self) -> dict[str, contract.Partition]:
+        """The options of `partitions`."""
+        return {arranged.division: arranged.partition for arranged in self.arrangements.values()}
 
 
 def load_experiments(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[Experiment]:
@@ -77,12 +83,12 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         raise ConfigError(
             f"unknown option {unknown[0]!r}", where=unknown[0], hint=f"known: {', '.join(sorted(ROOT_KEYS))}"
         )
-    for group in ("workload", "scenario", "protocol", "gpu", "isolation"):
+    for group in ("workload", "scenario", "protocol", "gpu"):
         if not isinstance(choices.get(group), str) or group not in config:
             raise ConfigError(
                 f"{group} takes one option",
                 where=f"{group}={choices.get(group, '')}",
-                hint=f"say {group}=NAME; brackets are for partitions, optimizations and telemetry",
+                hint=f"say {group}=NAME; brackets are for {', '.join(NAMED)}",
             )
     workload = instantiate(config["workload"], contract.Workload, "workload")
     protocol = _protocol(config["protocol"])
@@ -91,7 +97,13 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
     if protocol.noise_floor and baseline in (config.get("optimizations") or {}):
         config, again = _with_again(config, baseline)
     optimizations = _named(config, "optimizations", contract.Optimization)
-    partitions = _named(config, "partitions", contract.Partition)
+    nodes = {name: partition_node(node) for name, node in (config.get("partitions") or {}).items()}
+    arranged = arrangements(
+        config,
+        _named({"partitions": nodes}, "partitions", contract.Partition),
+        _named(config, "isolation", contract.Isolation),
+        _named(config, "neighbours", contract.Neighbours),
+    )
     return Experiment(
         overrides=composed.overrides,
         config_folders=tuple(folders),
@@ -100,17 +112,16 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         workload=workload,
         scenario_name=_safe(str(choices["scenario"]), "scenario"),
         scenario=instantiate(config["scenario"], contract.Scenario, "scenario"),
-        partitions=partitions,
+        arrangements=arranged,
         optimizations=optimizations,
         protocol_name=str(choices["protocol"]),
         protocol=protocol,
         telemetry=_named(config, "telemetry", contract.TelemetrySource, may_be_empty=True),
-        isolation=instantiate(config["isolation"], contract.Isolation, "isolation"),
         device=select.find_device(config["gpu"]),
         claims=read_claims(config.get("claims")),
         baseline=baseline,
         again=again,
-        only=_only(config["only"], partitions, optimizations),
+        only=_only(config["only"], [*nodes, *(name for name in arranged if name not in nodes)], optimizations),
         seed=_seed(config["seed"]),
         results_dir=_folder(config["results_dir"], "results_dir"),
         cache_dir=_folder(config["cache_dir"] or default_cache_dir(), "cache_dir"),
@@ -136,6 +147,12 @@ def _named(
     nodes = config.get(group) or {}
     if not isinstance(nodes, Mapping):
         raise ConfigError(f"{group} is not a mapping", where=group, hint=f"choose options by '{group}=[name,name]'")
+    if "_target_" in nodes:
+        raise ConfigError(
+            f"an option of {group} has no key of its own",
+            where=f"{group}._target_",
+            hint=f"a yaml in {group}/ holds one key, its file's name, and everything else below that",
+        )
     if not nodes and not may_be_empty:
         raise ConfigError(f"no {group} chosen", where=f"{group}=[]", hint=f"name at least one: '{group}=[...]'")
     return {_safe(str(name), group): instantiate(node, point, f"{group}.{name}") for name, node in nodes.items()}
@@ -180,14 +197,15 @@ def _strict(protocol: contract.Protocol) -> bool:
     return protocol.look_level is None or 0 < protocol.look_level <= strictest_level(protocol.looks)
 
 
-def _only(node: Any, partitions: Mapping[str, Any], optimizations: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """partition -> the optimizations measured on it; partitions that are not named get all."""
+def _only(node: Any, partitions: Sequence[str], optimizations: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Partition -> the optimizations measured on it; partitions that are not named get all. An option of `partitions`
+    stands for all its arrangements."""
     only: dict[str, tuple[str, ...]] = {}
     if not isinstance(node or {}, Mapping):
         raise ConfigError(
             "only does not say which optimizations",
             where=f"only={node}",
-            hint=f"write 'only.{next(iter(partitions))}=[{next(iter(optimizations))}]'",
+            hint=f"write 'only.{partitions[0]}=[{next(iter(optimizations))}]'",
         )
     for partition, names in (node or {}).items():
         if partition not in partitions:

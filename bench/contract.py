@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 import numpy.typing as npt
 import pydantic
@@ -359,11 +359,34 @@ class Isolation(ABC):
         """(conductor) Why tenants cannot run so here; None if they can."""
         return None
 
+    def infeasible_in(self, partition: Partition, device: Device) -> str | None:
+        """(conductor) Why tenants of that partition cannot run so, where others can; None if they can."""
+        return None
+
     @abstractmethod
     def opened(self) -> AbstractContextManager[Launcher]:
         """(conductor) Once per run: whatever must be there before the first tenant is, and is gone after the last.
 
         Raises `BenchError` for what the user has to mend."""
+
+
+@plugin
+class Neighbours:
+    """Who has the other slots of a partition while the tenant in the first one is measured. Configs:
+    `configs/neighbours/`. Nothing said: tenants that run the workload too, and are measured as well.
+
+    empty: nobody has them. workload, optimization: tenants that run that instead; what they do is not judged."""
+
+    empty: bool = False
+    workload: Workload | None = None
+    optimization: Optimization | None = None
+    batch_size: Annotated[int, pydantic.Field(ge=1, le=65536)] = 1
+
+    def __post_init__(self) -> None:
+        if (self.workload is None) != (self.optimization is None):
+            raise ValueError("a neighbour has a workload and an optimization, or neither")
+        if self.empty and self.workload is not None:
+            raise ValueError("slots cannot both stay empty and have a neighbour")
 
 
 # --- scenario ---------------------------------------------------------------------------------------------------
@@ -388,6 +411,9 @@ class Requests:
 
 class Scenario(ABC):
     """How requests arrive. Configs: `configs/scenario/`."""
+
+    measures: ClassVar[Literal["throughput", "start_up"]] = "throughput"
+    """throughput: of warm tenants, over a window. start_up: of fresh ones, until each has answered once."""
 
     def requests(self) -> Requests:
         """(conductor) How tenants issue them."""

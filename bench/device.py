@@ -75,6 +75,7 @@ class Slot:
     gpu: UUID of the GPU or MIG device; gpu_instance: the id of its GPU instance, under MIG.
     sm_count: multiprocessors of that device; None: not known.
     sm_share: share of those multiprocessors, in a green context; None: no green context.
+    start_after_s: its tenant starts that long after the first one.
     """
 
     index: int
@@ -86,6 +87,7 @@ class Slot:
     gpu_instance: int | None = None
     sm_count: int | None = None
     sm_share: float | None = None
+    start_after_s: float = 0.0
 
 
 @dataclass(frozen=True)

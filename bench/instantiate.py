@@ -24,6 +24,7 @@ PLUGIN_POINTS = (
     contract.Runtime,
     contract.Partition,
     contract.Isolation,
+    contract.Neighbours,
     contract.Scenario,
     contract.TelemetrySource,
     contract.Protocol,

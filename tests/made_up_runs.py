@@ -31,7 +31,8 @@ def plan(
 ) -> Plan:
     """In bench's own order of blocks. With looks at 10, 20 and 40, unless told otherwise."""
     trials = []
-    for block, order in zip(range(1, blocks + 1), ordered_blocks(cells, seed), strict=False):
+    together = {partition: [(partition, name) for name in names] for partition, names in cells.items()}
+    for block, order in zip(range(1, blocks + 1), ordered_blocks(together, seed), strict=False):
         for position, (partition, optimization) in enumerate(order, start=1):
             trials.append(
                 PlannedTrial(

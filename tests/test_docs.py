@@ -23,7 +23,7 @@ PAGES = (
     *(f"docs/{name}.md" for name in ("method", "plugins", "gpu", "injected-truth")),
 )
 POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",
-          "TelemetryReader", "Isolation", "Process", "Protocol")  # fmt: skip
+          "TelemetryReader", "Isolation", "Launcher", "Process", "Neighbours", "Protocol")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,34 @@ def test_the_examples_of_the_guide_run_together(examples: Path, tmp_path: Path) 
     done = bench(
         "run", "--json", "--config-dir", str(examples), "workload=parabola", "optimizations=[native,memoized]",
         "partitions=[one_thread]", "partitions.one_thread.threads=1",
-        "scenario=pairs", "telemetry=[host,load_average]", "isolation=polite",
+        "scenario=pairs", "telemetry=[host,load_average]", "isolation=[process,polite]",
         "protocol=glance", f"results_dir={tmp_path}/results", f"cache_dir={tmp_path}/cache",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)
-    assert [row["optimization"] for row in run["rows"]] == ["native", "memoized"]
+    cells = [(row["partition"], row["optimization"]) for row in run["rows"]]
+    assert cells == [(p, name) for p in ("one_thread", "one_thread.polite") for name in ("native", "memoized")]
     for line in (Path(run["run"]) / "trials.jsonl").read_text().splitlines():
         assert json.loads(line)["status"] != "failed", line
+
+
+def test_the_neighbour_of_the_guide_runs(examples: Path, tmp_path: Path) -> None:
+    done = bench(
+        "run", "--json", "--config-dir", str(examples), "workload=parabola", "optimizations=[native]",
+        "partitions=[full,cpuset]", "neighbours=[same,alone,idler]", "protocol=glance",
+        f"results_dir={tmp_path}/results", f"cache_dir={tmp_path}/cache", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)
+    tenants = {row["partition"]: row["tenants"] for row in run["rows"]}
+    assert tenants == {"full": 1, "cpuset": 2, "cpuset.alone": 1, "cpuset.idler": 2}
+    for line in (Path(run["run"]) / "trials.jsonl").read_text().splitlines():
+        trial = json.loads(line)
+        assert trial["status"] != "failed", line
+        assert bool(trial["neighbour_throughput_per_s"]) == (trial["neighbours"] == "idler")
+    alone = [item for item in run["infeasible"] if item["partition"] == "full.idler"]
+    assert "nobody beside it" in alone[0]["reason"]
 
 
 def test_the_pass_of_the_guide_runs(examples: Path, tmp_path: Path) -> None:

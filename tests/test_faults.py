@@ -44,7 +44,7 @@ def only_run(cwd: Path) -> Path:
         (["workload.fault=raise"], ["tenant0: RuntimeError: calibration: failing, as fault=raise asks"]),
         (["workload.fault=hang", "protocol.trial_limit_s=3"], ["tenant0 did not answer 'ready' within its limit"]),
         (
-            ["workload.fault=allocate", f"isolation.memory_limit_bytes={256 * 2**20}"],
+            ["workload.fault=allocate", f"isolation.process.memory_limit_bytes={256 * 2**20}"],
             ["tenant0: MemoryError"],
         ),
         (["workload.fault=garbage"], ["tenant0 sent something that is not the protocol", "this is not the protocol"]),

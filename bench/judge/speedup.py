@@ -1,7 +1,7 @@
 """Speed-up of one cell against another, paired over blocks (docs/method.md).
 
-One process per cell and block is one observation, whatever number of requests it answered: d_i = ln(throughput of
-the cell) - ln(throughput of the baseline) in block i. The speed-up is exp(mean d), its interval that of a paired t
+One process per cell and block is one observation, whatever number of requests it answered: d_i = ln(speed of the cell)
+- ln(speed of the baseline) in block i; speed is throughput, or what was started per second. The speed-up is exp(mean d), its interval that of a paired t
 with as many degrees of freedom as pairs less one.
 """
 
@@ -63,8 +63,8 @@ def by_cell(trials: Iterable[TrialRecord]) -> Cells:
 
 
 def differences(cells: Cells, cell: Cell, baseline: Cell) -> dict[int, float]:
-    """ln ratio of throughputs by block, of the blocks in which both are valid."""
-    treated, reference = _throughputs(cells, cell), _throughputs(cells, baseline)
+    """ln ratio of speeds by block, of the blocks in which both are valid."""
+    treated, reference = _speeds(cells, cell), _speeds(cells, baseline)
     return {
         block: math.log(treated[block]) - math.log(reference[block]) for block in sorted(treated.keys() & reference)
     }
@@ -78,9 +78,14 @@ def speed_up(cells: Cells, partition: str, optimization: str, baseline: str) -> 
     return SpeedUp.of(Paired.of(list(found.values()))) if found else None
 
 
-def _throughputs(cells: Cells, cell: Cell) -> dict[int, float]:
+def speed(trial: TrialRecord) -> float | None:
+    """Items per second, or where start-up was measured its inverse; None where there is neither."""
+    if trial.start_up_s:
+        return 1 / trial.start_up_s
+    return trial.throughput_per_s or None
+
+
+def _speeds(cells: Cells, cell: Cell) -> dict[int, float]:
     return {
-        block: trial.throughput_per_s
-        for block, trial in cells.get(cell, {}).items()
-        if trial.status == "ok" and trial.throughput_per_s
+        block: found for block, trial in cells.get(cell, {}).items() if trial.status == "ok" and (found := speed(trial))
     }

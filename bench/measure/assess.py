@@ -35,6 +35,7 @@ class Assessed:
     samples: Sequence[Samples]
     window: Window
     throughput_per_s: tuple[float, ...]
+    neighbour_throughput_per_s: tuple[float, ...]
     latency_ms: Latency | None
     tenant_latency_ms: tuple[Latency, ...]
     gate: Gate
@@ -62,17 +63,18 @@ def assess(
     """
     samples = [_samples(slot, answer) for slot, answer in zip(answers.slots, answers.measured, strict=True)]
     proofs = [
-        _proof(slot, proved, measured)
+        proof_of(slot, proved, measured)
         for slot, proved, measured in zip(answers.slots, answers.proved, answers.measured, strict=True)
     ]
-    window = summary.common_window(samples, answers.open_ns)
+    beside = [_samples(tenant.slot, answer) for tenant, answer in answers.neighbours]
+    window = summary.common_window(samples, answers.open_ns, beside)
     throughput_per_s = summary.throughput_per_s(window, batch_size)
     reached = [
         gate_ceiling.reached(work, ceilings, slot, proof, items_per_s, batch_size)
         for slot, proof, items_per_s in zip(answers.slots, proofs, throughput_per_s, strict=True)
     ]
     report = answers.ticks.report
-    shares = _host_shares(report, len(answers.slots), cores)
+    shares = host_shares(report, len(answers.slots) + len(beside), cores)
     evidence = gate.Evidence(
         warmups=[answer["warmup"] for answer in answers.ready],
         warmup_limit_s=protocol.warmup_limit_s,
@@ -100,6 +102,7 @@ def assess(
         samples=samples,
         window=window,
         throughput_per_s=throughput_per_s,
+        neighbour_throughput_per_s=_beside(answers, beside, window),
         latency_ms=summary.latency(window),
         tenant_latency_ms=summary.tenant_latencies(window),
         gate=gate.judge(evidence),
@@ -107,6 +110,14 @@ def assess(
         telemetry=_telemetry(answers, {**shares, **gpu, **limits}, interval_s),
         timing_s=_timing(answers),
     )
+
+
+def _beside(answers: Answers, samples: Sequence[Samples], window: Window) -> tuple[float, ...]:
+    """Items per second of each neighbour in the window of the others."""
+    cut = summary.cut(samples, window.start_ns, window.end_ns)
+    sizes = [tenant.prepared.task.batch_size for tenant, _ in answers.neighbours]
+    pairs = zip(sizes, cut.requests, cut.spans_ns, strict=True)
+    return tuple(summary.rate_per_s(size, requests, span_ns) for size, requests, span_ns in pairs)
 
 
 def _samples(slot: Slot, answer: Mapping[str, Any]) -> Samples:
@@ -142,7 +153,7 @@ def _check_clocks(name: str, samples: Samples) -> None:
         )
 
 
-def _proof(slot: Slot, proved: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+def proof_of(slot: Slot, proved: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
     """A tenant's proof as it is stored, checked to be something that can be."""
     name = f"tenant{slot.index}"
     proof = {**proved["proof"], "issued": measured.get("issued", {})}
@@ -162,7 +173,7 @@ def _run_delay_share(answers: Answers) -> float:
     return max(shares) if not any(math.isnan(share) for share in shares) else math.nan
 
 
-def _host_shares(report: Mapping[str, Any], tenants: int, cores: int) -> dict[str, float]:
+def host_shares(report: Mapping[str, Any], tenants: int, cores: int) -> dict[str, float]:
     """Shares of the device's core time while telemetry ticked. NaN: not known."""
     unknown = {"foreign_cpu_share": math.nan, "steal_share": math.nan, "busy_share": math.nan}
     if not report or len(report["t_ns"]) < 2:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -16,12 +18,12 @@ from bench.config import Experiment
 from bench.contract import Launcher, Slot
 from bench.errors import BenchError
 from bench.isolation.process import Processes
-from bench.measure import assess, summary, trial, workshop
+from bench.measure import assess, start_up, summary, trial, workshop
 from bench.measure.gpu_numbers import CLOCK
 from bench.measure.link import ChildFailed
 from bench.measure.prepare import Prepared
 from bench.measure.telemetry import Telemetry
-from bench.measure.workshop import Cell, Workshop, divided
+from bench.measure.workshop import Workshop, divided
 from bench.records import Plan, PlannedTrial, TrialRecord
 from bench.store import Run
 
@@ -44,7 +46,7 @@ class Conductor:
         self._run = run
         self._watcher = watcher
         self._environment = _environment(experiment)
-        self._clocks_hz: dict[Cell, float] = {}
+        self._clocks_hz: dict[tuple[str, str], float] = {}
         """Of the GPU in the first valid trial of each cell."""
 
     def conduct(self) -> None:
@@ -56,24 +58,30 @@ class Conductor:
         left = [planned for planned in self._plan.trials if planned.id not in done]
         if not left:
             return
-        with self._experiment.isolation.opened() as launcher:
-            self._conduct(left, launcher)
+        arranged = self._experiment.arrangements.values()
+        isolations = {each.isolation_name: each.isolation for each in arranged}
+        wanted = {planned.isolation for planned in left}
+        with ExitStack() as opened:
+            launchers = {name: opened.enter_context(isolations[name].opened()) for name in sorted(wanted)}
+            self._conduct(left, launchers)
 
-    def _conduct(self, left: list[PlannedTrial], launcher: Launcher) -> None:
-        making = Workshop(self._experiment, self._plan, self._run, self._watcher, self._environment, launcher)
-        cells = {(planned.partition, planned.optimization) for planned in left}
+    def _conduct(self, left: list[PlannedTrial], launchers: Mapping[str, Launcher]) -> None:
+        making = Workshop(self._experiment, self._plan, self._run, self._watcher, self._environment, launchers)
+        cells = {(planned.division, planned.optimization) for planned in left}
         prepared = making.prepare(making.batch_sizes(), cells)
+        occupants = making.occupants({planned.partition for planned in left})
         sources = self._feasible_sources()
         interval_s = TELEMETRY_INTERVAL_S
         gpu = self._experiment.device.gpu
         board = gpu.address if gpu else None
         with Telemetry(Processes(), sources, interval_s, self._environment, board) as telemetry:
-            for (_, partition), together in groupby(left, key=lambda planned: (planned.block, planned.partition)):
-                with divided(self._experiment, partition) as slots:
+            for (_, division), together in groupby(left, key=lambda planned: (planned.block, planned.division)):
+                with divided(self._experiment, division) as slots:
                     for planned in together:
                         self._watcher.started(planned)
-                        ready = prepared[partition, planned.optimization]
-                        record = self._measure(planned, launcher, slots, ready, telemetry)
+                        ready = prepared[division, planned.optimization]
+                        launcher, beside = launchers[planned.isolation], occupants[planned.partition]
+                        record = self._measure(planned, launcher, slots, ready, beside, telemetry)
                         self._run.append_trial(record)
                         self._note_clock(record)
                         self._watcher.finished(record)
@@ -92,10 +100,10 @@ class Conductor:
         launcher: Launcher,
         slots: tuple[Slot, ...] | str,
         prepared: Prepared,
+        occupants: Sequence[Prepared | None],
         telemetry: Telemetry,
     ) -> TrialRecord:
-        """One trial, whatever becomes of it."""
-        experiment = self._experiment
+        """One trial, whatever becomes of it. `occupants` are as `Workshop.occupants` gives them."""
         common = {
             **planned.model_dump(),
             "device": self._plan.device,
@@ -104,39 +112,72 @@ class Conductor:
             "batch_size": prepared.task.batch_size,
             "started_at": clock.utc_now(),
             "artifact": prepared.summary(),
-            "confinement": dict(launcher.confinement(slots[0])) if not isinstance(slots, str) else {},
         }
-        if prepared.failure:
-            return TrialRecord(**common, status="failed", reason=prepared.failure)
-        if isinstance(slots, str):
-            return TrialRecord(**common, status="failed", reason=slots)
+        failures = (each.failure for each in (prepared, *occupants) if each)
+        failure = slots if isinstance(slots, str) else next(filter(None, failures), None)
+        if isinstance(slots, str) or failure:
+            return TrialRecord(**common, status="failed", reason=failure)
+        tenants = [
+            trial.Tenant(slot, occupant or prepared, measured=occupant is None)
+            for slot, occupant in zip(slots, occupants, strict=False)
+        ]
+        common["confinement"] = dict(launcher.confinement(tenants[0].slot))
+        common["tenant_gpus"] = tuple(tenant.slot.gpu for tenant in tenants if tenant.slot.gpu)
+        measure = self._start_up if self._experiment.scenario.measures == "start_up" else self._throughput
         try:
-            answers = trial.converse(
-                experiment, launcher, slots, prepared, telemetry, self._environment, self._seed_of(planned)
-            )
-            found = assess.assess(
-                answers,
-                protocol=experiment.protocol,
-                batch_size=prepared.task.batch_size,
-                expected_precision=experiment.optimizations[planned.optimization].expects,
-                cores=len(experiment.device.cpus),
-                cores_shared=experiment.partitions[planned.partition].shares_cores or experiment.device.rehearsal,
-                interval_s=telemetry.interval_s,
-                first_clock_hz=self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
-                work=prepared.work,
-                ceilings=prepared.ceilings,
-            )
-            record = TrialRecord(**common, **_measured(found, slots), quality=prepared.quality)
+            return TrialRecord(**common, **measure(planned, launcher, tenants, prepared, telemetry))
         except ChildFailed as error:
             return TrialRecord(**common, status="failed", reason=error.reason)
         except BenchError:
             raise
         except Exception as error:  # a plug-in of ours or theirs is at fault: this trial is lost, the run is not
             return TrialRecord(**common, status="failed", reason=f"{type(error).__name__}: {error}")
+
+    def _throughput(
+        self,
+        planned: PlannedTrial,
+        launcher: Launcher,
+        tenants: Sequence[trial.Tenant],
+        prepared: Prepared,
+        telemetry: Telemetry,
+    ) -> dict[str, Any]:
+        """What a trial's record says of warm tenants; their samples and telemetry are stored."""
+        experiment = self._experiment
+        arranged = experiment.arrangements[planned.partition]
+        answers = trial.converse(experiment, launcher, tenants, telemetry, self._environment, self._seed_of(planned))
+        found = assess.assess(
+            answers,
+            protocol=experiment.protocol,
+            batch_size=prepared.task.batch_size,
+            expected_precision=experiment.optimizations[planned.optimization].expects,
+            cores=len(experiment.device.cpus),
+            cores_shared=arranged.partition.shares_cores or experiment.device.rehearsal,
+            interval_s=telemetry.interval_s,
+            first_clock_hz=self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
+            work=prepared.work,
+            ceilings=prepared.ceilings,
+        )
         self._run.write_samples(planned.id, summary.samples_columns(found.samples, found.window))
         if answers.ticks.report:
             self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))
-        return record
+        return {**_measured(found), "quality": prepared.quality}
+
+    def _start_up(
+        self,
+        planned: PlannedTrial,
+        launcher: Launcher,
+        tenants: Sequence[trial.Tenant],
+        prepared: Prepared,
+        telemetry: Telemetry,
+    ) -> dict[str, Any]:
+        """What a trial's record says of tenants that start."""
+        experiment = self._experiment
+        preheated = experiment.arrangements[planned.partition].isolation.preheated
+        answers = start_up.converse(
+            experiment, launcher, tenants, telemetry, self._environment, self._seed_of(planned), preheated
+        )
+        expected = experiment.optimizations[planned.optimization].expects
+        return {**start_up.fields(answers, expected, len(experiment.device.cpus)), "quality": prepared.quality}
 
     def _note_clock(self, record: TrialRecord) -> None:
         if record.status == "ok" and CLOCK in record.telemetry:
@@ -147,7 +188,7 @@ class Conductor:
         return (self._experiment.seed + 100_003 * planned.block) % 2**31
 
 
-def _measured(found: assess.Assessed, slots: tuple[Slot, ...]) -> dict[str, Any]:
+def _measured(found: assess.Assessed) -> dict[str, Any]:
     """Fields of a trial's record that were measured."""
     return {
         "status": "ok" if found.gate.valid else "invalid",
@@ -159,7 +200,7 @@ def _measured(found: assess.Assessed, slots: tuple[Slot, ...]) -> dict[str, Any]
         "latency_ms": found.latency_ms,
         "tenant_latency_ms": found.tenant_latency_ms,
         "tenant_requests": found.window.requests,
-        "tenant_gpus": tuple(slot.gpu for slot in slots if slot.gpu),
+        "neighbour_throughput_per_s": found.neighbour_throughput_per_s,
         "proof": dict(found.proof),
         "timing_s": dict(found.timing_s),
         "telemetry": dict(found.telemetry),

@@ -134,7 +134,7 @@ def _numbers(e: Evidence) -> dict[str, Any]:
         "foreign_cpu_share": e.foreign_cpu_share,
         "steal_share": e.steal_share,
         "telemetry_gap_intervals": e.telemetry_gap_intervals,
-        "warmup_s": max(w["seconds"] for w in e.warmups),
+        "warmup_s": max((w["seconds"] for w in e.warmups), default=math.nan),
         "window_drift": max((abs(steady.drift(m)[0]) for m in e.window_medians if m), default=math.nan),
         "probe_distance": max((d for d in e.probe_distances if d is not None), default=math.nan),
         **(gate_gpu.numbers(e.gpu) if e.gpu else {}),

@@ -41,11 +41,18 @@ class Window:
         return tuple(len(latencies) for latencies in self.latencies_ns)
 
 
-def common_window(tenants: Sequence[Samples], from_ns: int) -> Window:
-    """From `from_ns` (or the latest start after it) to the earliest end."""
+def common_window(tenants: Sequence[Samples], from_ns: int, neighbours: Sequence[Samples] = ()) -> Window:
+    """From `from_ns` (or the latest start after it) to the earliest end. Neighbours are not counted, but must be
+    running: from their first request to the end of their last."""
     starts = [int(inside[0]) for samples in tenants if len(inside := samples[samples[:, START] >= from_ns, START])]
     start_ns = max(starts, default=from_ns)
-    end_ns = max(start_ns, min(int(samples[-1, END]) for samples in tenants))
+    start_ns = max([start_ns, *(int(samples[0, START]) for samples in neighbours)])
+    end_ns = max(start_ns, min(int(samples[-1, END]) for samples in (*tenants, *neighbours)))
+    return cut(tenants, start_ns, end_ns)
+
+
+def cut(tenants: Sequence[Samples], start_ns: int, end_ns: int) -> Window:
+    """The requests that began and ended inside that time."""
     counted = [samples[(samples[:, START] >= start_ns) & (samples[:, END] <= end_ns)] for samples in tenants]
     return Window(
         start_ns,
@@ -81,10 +88,13 @@ def throughput_per_s(window: Window, batch_size: int) -> tuple[float, ...]:
 
     A window cuts through a tenant's first and last request; dividing whole requests by the whole window would lose
     up to one request per tenant, which is a lot for slow models."""
-    return tuple(
-        batch_size * requests / (span_ns / 1e9) if span_ns else 0.0
-        for requests, span_ns in zip(window.requests, window.spans_ns, strict=True)
-    )
+    pairs = zip(window.requests, window.spans_ns, strict=True)
+    return tuple(rate_per_s(batch_size, requests, span_ns) for requests, span_ns in pairs)
+
+
+def rate_per_s(batch_size: int, requests: int, span_ns: int) -> float:
+    """Items per second of so many requests in that time; 0 without any."""
+    return batch_size * requests / (span_ns / 1e9) if span_ns else 0.0
 
 
 def latency(window: Window) -> Latency | None:

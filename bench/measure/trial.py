@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import clock
 from bench.config import Experiment
-from bench.contract import Launcher, Slot, StartFailed, Watched
+from bench.contract import Launcher, Requests, Slot, StartFailed, Watched
 from bench.measure import artifacts
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.prepare import Prepared
@@ -24,14 +24,25 @@ LEAD_S = 0.004
 
 
 @dataclass(frozen=True)
+class Tenant:
+    """Who has a slot, and what it loads; `measured`: it runs the workload, and is no neighbour of those that do."""
+
+    slot: Slot
+    prepared: Prepared
+    measured: bool = True
+
+
+@dataclass(frozen=True)
 class Answers:
-    """What the tenants said, one entry per tenant in the order of the slots, and when (ns of the shared clock)."""
+    """What the tenants that run the workload said, one entry per tenant in the order of the slots, and when (ns of the
+    shared clock); and what their neighbours recorded."""
 
     slots: tuple[Slot, ...]
     loaded: Sequence[Mapping[str, Any]]
     ready: Sequence[Mapping[str, Any]]
     measured: Sequence[Mapping[str, Any]]
     proved: Sequence[Mapping[str, Any]]
+    neighbours: Sequence[tuple[Tenant, Mapping[str, Any]]]
     ticks: Ticks
     begun_ns: int
     loaded_ns: int
@@ -45,8 +56,7 @@ class Answers:
 def converse(
     experiment: Experiment,
     launcher: Launcher,
-    slots: tuple[Slot, ...],
-    prepared: Prepared,
+    tenants: Sequence[Tenant],
     telemetry: Telemetry,
     environment: Mapping[str, str],
     seed: int,
@@ -55,24 +65,26 @@ def converse(
     begun_ns = clock.now_ns()
     protocol = experiment.protocol
     deadline_ns = begun_ns + int(protocol.trial_limit_s * clock.NS_PER_S)
-    with _tenants(experiment, launcher, slots, environment) as links:
-        _request(links, "measure", experiment, slots, prepared, seed)
+    with running(experiment, launcher, tenants, environment) as links:
+        request(links, "measure", experiment, tenants, seed)
         loaded = await_events(links, "loaded", deadline_ns)
         loaded_ns = clock.now_ns()
         ready = await_events(links, "ready", deadline_ns)
-        with telemetry.trial(_watched(links, slots)) as ticks:
-            duration_ns = _arm(links, experiment, ready, deadline_ns)
+        with telemetry.trial(_watched(links, tenants)) as ticks:
+            duration_ns = _arm(links, experiment, _of_workload(tenants, ready), deadline_ns)
             conductor_cpu_ns = clock.cpu_ns()
-            open_ns, end_ns = _go(links, prepared, duration_ns)
+            open_ns, end_ns = _go(links, tenants, duration_ns)
             measured = await_events(links, "measured", deadline_ns)
             conductor_cpu_ns = clock.cpu_ns() - conductor_cpu_ns
         proved = await_events(links, "proved", deadline_ns)
+    pairs = zip(tenants, measured, strict=True)
     return Answers(
-        slots=slots,
-        loaded=loaded,
-        ready=ready,
-        measured=measured,
-        proved=proved,
+        slots=tuple(tenant.slot for tenant in tenants if tenant.measured),
+        loaded=_of_workload(tenants, loaded),
+        ready=_of_workload(tenants, ready),
+        measured=_of_workload(tenants, measured),
+        proved=_of_workload(tenants, proved),
+        neighbours=[(tenant, answer) for tenant, answer in pairs if not tenant.measured],
         ticks=ticks,
         begun_ns=begun_ns,
         loaded_ns=loaded_ns,
@@ -94,8 +106,7 @@ class Searched:
 def search(
     experiment: Experiment,
     launcher: Launcher,
-    slots: tuple[Slot, ...],
-    prepared: Prepared,
+    tenants: Sequence[Tenant],
     candidates: Sequence[int],
     environment: Mapping[str, str],
     seed: int,
@@ -105,8 +116,8 @@ def search(
     limit_ns = int(experiment.protocol.trial_limit_s * clock.NS_PER_S)
     found: dict[int, float] = {}
     try:
-        with _tenants(experiment, launcher, slots, environment) as links:
-            _request(links, "search", experiment, slots, prepared, seed)
+        with running(experiment, launcher, tenants, environment) as links:
+            request(links, "search", experiment, tenants, seed)
             await_events(links, "loaded", clock.now_ns() + limit_ns)
             for size in candidates:
                 for link in links:
@@ -119,14 +130,16 @@ def search(
 
 
 @contextmanager
-def _tenants(
-    experiment: Experiment, launcher: Launcher, slots: tuple[Slot, ...], environment: Mapping[str, str]
+def running(
+    experiment: Experiment, launcher: Launcher, tenants: Sequence[Tenant], environment: Mapping[str, str]
 ) -> Iterator[list[Link]]:
-    """Running tenants, all of them ended when the context ends."""
+    """Running tenants, all of them ended when the context ends; each starts when its slot says, after the first."""
     links: list[Link] = []
     folders = (experiment.cache_dir, *experiment.config_folders)
+    begun_ns = clock.now_ns()
     try:
-        for slot in slots:
+        for slot in (tenant.slot for tenant in tenants):
+            clock.sleep_until(begun_ns + int(slot.start_after_s * clock.NS_PER_S))
             try:
                 process = launcher.start(["bench.measure.tenant"], slot, environment, folders)
             except StartFailed as error:
@@ -138,35 +151,34 @@ def _tenants(
             link.end()
 
 
-def _request(
-    links: Sequence[Link],
-    do: str,
-    experiment: Experiment,
-    slots: tuple[Slot, ...],
-    prepared: Prepared,
-    seed: int,
-) -> None:
-    for link, slot in zip(links, slots, strict=True):
+def request(links: Sequence[Link], do: str, experiment: Experiment, tenants: Sequence[Tenant], seed: int) -> None:
+    """Tell each tenant what to load, and what for. Neighbours have no pauses but those of their own."""
+    for link, tenant in zip(links, tenants, strict=True):
+        requests = experiment.scenario.requests() if tenant.measured else Requests(back_to_back=True)
         link.send(
             do=do,
-            task=prepared.task.to_json(),
-            slot=dataclasses.asdict(slot),
+            task=tenant.prepared.task.to_json(),
+            slot=dataclasses.asdict(tenant.slot),
             protocol=dataclasses.asdict(experiment.protocol),
-            requests=dataclasses.asdict(experiment.scenario.requests()),
-            seed=seed + 1000 * slot.index,
+            requests=dataclasses.asdict(requests),
+            seed=seed + 1000 * tenant.slot.index,
         )
 
 
-def _watched(links: Sequence[Link], slots: Sequence[Slot]) -> dict[str, Watched]:
+def _of_workload(tenants: Sequence[Tenant], answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [answer for tenant, answer in zip(tenants, answers, strict=True) if tenant.measured]
+
+
+def _watched(links: Sequence[Link], tenants: Sequence[Tenant]) -> dict[str, Watched]:
     return {
-        link.name: Watched(link.process.pid, slot.gpu, slot.gpu_instance)
-        for link, slot in zip(links, slots, strict=True)
+        link.name: Watched(link.process.pid, tenant.slot.gpu, tenant.slot.gpu_instance)
+        for link, tenant in zip(links, tenants, strict=True)
     }
 
 
 def _arm(links: Sequence[Link], experiment: Experiment, ready: Sequence[Mapping[str, Any]], deadline_ns: int) -> int:
-    """Let all tenants get ready to record, and decide how long: the window lasts until the slowest tenant may have
-    answered `min_requests` (two more are cut by its edges), up to its limit. Nanoseconds."""
+    """Let all tenants get ready to record, and decide how long: the window lasts until the slowest of those `ready` may
+    have answered `min_requests` (two more are cut by its edges), up to its limit. Nanoseconds."""
     protocol = experiment.protocol
     slowest_ns = max(answer["warmup"]["request_ns"] for answer in ready)
     wanted_s = max(protocol.window_s, (protocol.min_requests + 2) * slowest_ns / clock.NS_PER_S)
@@ -177,17 +189,17 @@ def _arm(links: Sequence[Link], experiment: Experiment, ready: Sequence[Mapping[
     return duration_ns
 
 
-def _go(links: Sequence[Link], prepared: Prepared, duration_ns: int) -> tuple[int, int]:
+def _go(links: Sequence[Link], tenants: Sequence[Tenant], duration_ns: int) -> tuple[int, int]:
     """Tell all tenants to measure in the same window; (when it opens, when it ends) in ns."""
     start_ns = clock.now_ns() + int(LEAD_S * clock.NS_PER_S)
     open_ns = start_ns + int(SETTLE_S * clock.NS_PER_S)
     end_ns = open_ns + duration_ns
-    for link in links:
-        link.send(start_ns=start_ns, end_ns=end_ns, probe=_probe_path(prepared))
+    for link, tenant in zip(links, tenants, strict=True):
+        link.send(start_ns=start_ns, end_ns=end_ns, probe=probe_path(tenant.prepared))
     return open_ns, end_ns
 
 
-def _probe_path(prepared: Prepared) -> str | None:
+def probe_path(prepared: Prepared) -> str | None:
     """Where the outputs of the judged model on the probe items are stored; None where outputs have no meaning."""
     if prepared.artifact is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
@@ -23,11 +24,14 @@ class TimeShared(GpuPartition):
     thread per core in each, what torch does when nobody tells it, lets the tenants' OpenMP threads spin at barriers
     against each other: two such tenants on two cores were seen to take hundreds of times longer than one.
 
+    Each starts `stagger_s` after the one before; 0: all together.
+
     `within` shares one MIG instance of that profile ("1g", "3g") instead of the whole GPU."""
 
     shares_cores: ClassVar[bool] = True
 
     tenants: Tenants = 2
+    stagger_s: Annotated[float, pydantic.Field(ge=0, le=600)] = 0.0
     threads: Annotated[int, pydantic.Field(ge=1, strict=True)] | None = None
     within: str | None = None
     allow_reconfigure: bool | None = None
@@ -41,9 +45,11 @@ class TimeShared(GpuPartition):
     def tenant_slots(self, device: Device, slices: Sequence[MigDevice]) -> tuple[Slot, ...]:
         if device.gpu is None:
             threads = self.threads or max(1, len(device.cpus) // self.tenants)
-            return tuple(Slot(index=index, threads=threads) for index in range(self.tenants))
-        mig = slices[0] if slices else None
-        return tuple(gpu_slot(device, index, self.tenants, mig) for index in range(self.tenants))
+            slots = [Slot(index=index, threads=threads) for index in range(self.tenants)]
+        else:
+            mig = slices[0] if slices else None
+            slots = [gpu_slot(device, index, self.tenants, mig) for index in range(self.tenants)]
+        return tuple(dataclasses.replace(slot, start_after_s=slot.index * self.stagger_s) for slot in slots)
 
     def words(self, device: Device) -> str:
         return f"{self.tenants} tenants share {self.within or 'the whole GPU'} in turns"

@@ -3,7 +3,7 @@
 Blocks come in mirrored pairs: the second of a pair runs the cells in the reverse order of the first. Within a pair
 each cell then stands, on average, in the middle, so a drift that is linear over the pair cancels from every contrast
 between cells, and of any two cells each comes first once. The first order of each pair is drawn at random. Cells of
-one partition stay together, so that a layout is applied once a block.
+one division stay together, so that a layout is applied once a block.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ Cell = tuple[str, str]
 """(partition, optimization)"""
 
 
-def ordered_blocks(cells: Mapping[str, Sequence[str]], seed: int) -> Iterator[tuple[Cell, ...]]:
-    """Blocks without end, for `cells` as partition -> its optimizations. Block i depends on `seed` and i only, so a
+def ordered_blocks(cells: Mapping[str, Sequence[Cell]], seed: int) -> Iterator[tuple[Cell, ...]]:
+    """Blocks without end, for `cells` as division -> its cells. Block i depends on `seed` and i only, so a
     run may be prolonged without changing what was planned before."""
     pair = 0
     while True:
@@ -26,12 +26,12 @@ def ordered_blocks(cells: Mapping[str, Sequence[str]], seed: int) -> Iterator[tu
         pair += 1
 
 
-def _shuffled(cells: Mapping[str, Sequence[str]], rng: random.Random) -> tuple[Cell, ...]:
-    partitions = sorted(cells)
-    rng.shuffle(partitions)
+def _shuffled(cells: Mapping[str, Sequence[Cell]], rng: random.Random) -> tuple[Cell, ...]:
+    divisions = sorted(cells)
+    rng.shuffle(divisions)
     order: list[Cell] = []
-    for partition in partitions:
-        optimizations = sorted(cells[partition])
-        rng.shuffle(optimizations)
-        order.extend((partition, optimization) for optimization in optimizations)
+    for division in divisions:
+        together = sorted(cells[division])
+        rng.shuffle(together)
+        order.extend(together)
     return tuple(order)

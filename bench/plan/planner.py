@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from bench.config import Experiment
 from bench.errors import ConfigError, InfeasibleHere
@@ -26,9 +27,9 @@ def make_plan(experiment: Experiment) -> Plan:
         )
     _check_baseline(experiment, cells)
     protocol = experiment.protocol
-    tenants = {name: experiment.partitions[name].count(experiment.device) for name in cells}
-    blocks = islice(ordered_blocks(cells, experiment.seed), protocol.blocks)
-    trials = tuple(_trials(experiment.workload_name, experiment.scenario_name, tenants, blocks, first=1))
+    sides = {name: _side(experiment, name) for name in cells}
+    blocks = islice(ordered_blocks(_by_division(cells, sides), experiment.seed), protocol.blocks)
+    trials = tuple(_trials(experiment.workload_name, experiment.scenario_name, sides, blocks, first=1))
     per_trial_s = TENANT_START_S + 2 * protocol.warmup_min_s + protocol.window_s
     used = {optimization for optimizations in cells.values() for optimization in optimizations} - {experiment.again}
     return Plan(
@@ -78,8 +79,10 @@ def _infeasible(experiment: Experiment) -> list[Infeasible]:
         wanted = " or ".join(map(str, sizes))
         reason = f"the model takes batches of {fixed} only, and {experiment.scenario_name} measures at {wanted}"
         found.append(Infeasible(partition=ALL, optimization=ALL, reason=reason))
-    for name, partition in experiment.partitions.items():
-        if reason := partition.infeasible(device):
+    divided = experiment.divisions.items()
+    impossible = {name: reason for name, partition in divided if (reason := partition.infeasible(device))}
+    for name, arrangement in experiment.arrangements.items():
+        if reason := impossible.get(arrangement.division) or arrangement.infeasible(device):
             found.append(Infeasible(partition=name, optimization=ALL, reason=reason))
     for name, optimization in experiment.optimizations.items():
         if reason := optimization.infeasible(experiment.workload, device):
@@ -102,8 +105,9 @@ def _cells(experiment: Experiment, infeasible: list[Infeasible]) -> dict[str, li
     if ALL in out_partitions:
         return {}
     cells: dict[str, list[str]] = {}
-    for partition in experiment.partitions:
-        chosen = experiment.only.get(partition, tuple(experiment.optimizations))
+    for partition, arrangement in experiment.arrangements.items():
+        everything = experiment.only.get(arrangement.division, tuple(experiment.optimizations))
+        chosen = experiment.only.get(partition, everything)
         wanted = {*chosen, experiment.again} if experiment.baseline in chosen else {*chosen}
         names = [name for name in experiment.optimizations if name in wanted and name not in out_optimizations]
         if names and partition not in out_partitions:
@@ -127,7 +131,8 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
 
 
 def _layouts(experiment: Experiment, cells: Iterable[str]) -> dict[str, Layout]:
-    found = {name: experiment.partitions[name].layout(experiment.device) for name in cells}
+    chosen = (experiment.arrangements[name] for name in cells)
+    found = {arrangement.division: arrangement.partition.layout(experiment.device) for arrangement in chosen}
     return {name: layout for name, layout in found.items() if layout is not None}
 
 
@@ -149,17 +154,40 @@ def _same_runtime(experiment: Experiment, used: Iterable[str]) -> dict[str, str]
 
 def prolong(plan: Plan, cells: Mapping[str, Sequence[str]], blocks: int) -> Plan:
     """The same plan with more blocks, up to `blocks` in all, that hold only `cells` (partition -> optimizations)."""
-    tenants = {trial.partition: trial.tenants for trial in plan.trials}
-    orders = islice(ordered_blocks(cells, plan.seed), plan.blocks, blocks)
-    added = _trials(plan.workload, plan.scenario, tenants, orders, first=plan.blocks + 1)
+    sides = {trial.partition: {name: getattr(trial, name) for name in SIDE} for trial in plan.trials}
+    orders = islice(ordered_blocks(_by_division(cells, sides), plan.seed), plan.blocks, blocks)
+    added = _trials(plan.workload, plan.scenario, sides, orders, first=plan.blocks + 1)
     each_s = plan.estimate.trials_s / len(plan.trials)
     trials = (*plan.trials, *added)
     estimate = plan.estimate.model_copy(update={"trials_s": each_s * len(trials)})
     return plan.model_copy(update={"blocks": blocks, "trials": trials, "estimate": estimate})
 
 
+SIDE = ("tenants", "division", "isolation", "neighbours")
+"""Fields of a planned trial that its partition implies."""
+
+
+def _side(experiment: Experiment, name: str) -> dict[str, Any]:
+    arrangement = experiment.arrangements[name]
+    tenants = len(arrangement.tenants(arrangement.partition.count(experiment.device)))
+    return dict(
+        zip(SIDE, (tenants, arrangement.division, arrangement.isolation_name, arrangement.neighbours), strict=True)
+    )
+
+
+def _by_division(cells: Mapping[str, Sequence[str]], sides: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for partition, optimizations in cells.items():
+        found.setdefault(sides[partition]["division"], []).extend((partition, name) for name in optimizations)
+    return found
+
+
 def _trials(
-    workload: str, scenario: str, tenants: Mapping[str, int], blocks: Iterable[tuple[Cell, ...]], first: int
+    workload: str,
+    scenario: str,
+    sides: Mapping[str, Mapping[str, Any]],
+    blocks: Iterable[tuple[Cell, ...]],
+    first: int,
 ) -> list[PlannedTrial]:
     return [
         PlannedTrial(
@@ -170,8 +198,7 @@ def _trials(
             scenario=scenario,
             partition=partition,
             optimization=optimization,
-            tenants=tenants[partition],
-            division=partition,
+            **sides[partition],
         )
         for block, order in enumerate(blocks, start=first)
         for position, (partition, optimization) in enumerate(order, start=1)

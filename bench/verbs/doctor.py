@@ -56,7 +56,7 @@ def _everything(overrides: Sequence[str], config_dirs: Sequence[str]) -> Experim
 def _infeasible(experiment: Experiment) -> list[dict[str, str]]:
     """Partitions and optimizations that cannot run here with this workload, and why."""
     reasons: list[dict[str, str]] = []
-    for name, partition in experiment.partitions.items():
+    for name, partition in experiment.divisions.items():
         if reason := partition.infeasible(experiment.device):
             reasons.append({"group": "partitions", "name": name, "reason": reason})
     for name, optimization in experiment.optimizations.items():

@@ -61,7 +61,9 @@ def _times(cells: int, blocks: int, seed: int) -> Array:
     """[cells, blocks]: how many trials ran before each."""
     found = np.empty((cells, blocks))
     names = [f"{cell:03d}" for cell in range(cells)]
-    for block, order in enumerate(islice(ordered_blocks({"full": names}, int(seed)), blocks)):
+    for block, order in enumerate(
+        islice(ordered_blocks({"full": [("full", name) for name in names]}, int(seed)), blocks)
+    ):
         for position, (_, name) in enumerate(order):
             found[int(name), block] = block * cells + position
     return found

@@ -48,7 +48,7 @@ def test_a_gpus_time_is_within_the_hosts(gpu_ns: int) -> None:
 
 
 def proof(detail: Any, issued: Any = None) -> dict[str, Any]:
-    return assess._proof(CPU, {"proof": {"precision": "fp32", "detail": detail}}, {"issued": issued or {}})
+    return assess.proof_of(CPU, {"proof": {"precision": "fp32", "detail": detail}}, {"issued": issued or {}})
 
 
 @pytest.mark.parametrize(

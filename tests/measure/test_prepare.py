@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from bench.arrangement import Arrangement
 from bench.composition import compose_all
 from bench.config import Experiment, build_experiment
 from bench.contract import Device, Optimization, Partition, Slot, plugin
 from bench.errors import InfeasibleHere
+from bench.isolation.process import Processes
 from bench.measure import prepare, workshop
 from bench.measure.ceilings import Ceilings
 from bench.measure.prepare import Prepared, builder_slot
@@ -124,9 +126,12 @@ def prepared_cells(
     experiment: Experiment, log: list[str], monkeypatch: pytest.MonkeyPatch, fails: bool = False
 ) -> dict[tuple[str, str], Prepared]:
     partitions = {"full": Divided("full", log), "thirds": Divided("thirds", log, fails)}
+    arranged = {
+        name: Arrangement(name, partition, "process", Processes(), "same") for name, partition in partitions.items()
+    }
     quiet: Any = SimpleNamespace(preparing=lambda *_: None, built=lambda *_: None, not_built=lambda *_: None)
     plan: Any = SimpleNamespace(baseline="fp32")
-    made = workshop.Workshop(replace(experiment, partitions=partitions), plan, None, quiet, {})  # type: ignore[arg-type]
+    made = workshop.Workshop(replace(experiment, arrangements=arranged), plan, None, quiet, {}, {}, {})  # type: ignore[arg-type]
 
     def build(experiment: Experiment, name: str, batch_size: int, environment: Any, slot: Slot) -> Prepared:
         log.append(f"{name} in {slot.gpu}")
@@ -227,7 +232,7 @@ def test_what_a_partitions_slots_reach_is_measured_once_and_only_where_work_is_k
 
     monkeypatch.setattr(workshop.ceilings, "find_or_measure", measure)
     quiet: Any = SimpleNamespace()
-    made = workshop.Workshop(experiment, quiet, quiet, quiet, {})
+    made = workshop.Workshop(experiment, quiet, quiet, quiet, {}, {})
     known = replace(prepare.unprepared(experiment, "fp32", 1, ""), work=Work(1e9, 5e8, 1e6, 100.0), failure=None)
     unknown = replace(known, work=Work(unknown="not counted"))
     failed = replace(known, failure="of memory")

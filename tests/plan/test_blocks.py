@@ -16,7 +16,9 @@ SEEDS = st.integers(0, 2**63 - 1)
 
 
 def blocks(cells: dict[str, list[str]], seed: int, count: int) -> list[tuple[tuple[str, str], ...]]:
-    return list(islice(ordered_blocks(cells, seed), count))
+    """Each partition is a division of its own."""
+    together = {partition: [(partition, name) for name in names] for partition, names in cells.items()}
+    return list(islice(ordered_blocks(together, seed), count))
 
 
 @given(CELLS, SEEDS)
@@ -63,3 +65,16 @@ def test_seeds_differ_and_pairs_differ() -> None:
     cells = {"full": list("abcdefgh"), "cpuset": list("abcdefgh")}
     orders = [blocks(cells, seed, 1)[0] for seed in range(20)] + blocks(cells, 0, 20)[2::2]
     assert len(set(orders)) == len(orders)
+
+
+@given(CELLS, SEEDS)
+def test_arrangements_of_one_division_stay_together(cells: dict[str, list[str]], seed: int) -> None:
+    """A division is applied once a block, whatever runs in it, beside whom, and in what."""
+    arranged = [
+        (f"{partition}.{beside}", name) for partition, names in cells.items() for name in names for beside in "ab"
+    ]
+    together: dict[str, list[tuple[str, str]]] = {}
+    for cell in arranged:
+        together.setdefault(cell[0].split(".")[0], []).append(cell)
+    for block in islice(ordered_blocks(together, seed), 4):
+        assert len([key for key, _ in groupby(block, key=lambda cell: cell[0].split(".")[0])]) == len(cells)
