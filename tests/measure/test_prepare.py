@@ -131,7 +131,7 @@ def prepared_cells(
     }
     quiet: Any = SimpleNamespace(preparing=lambda *_: None, built=lambda *_: None, not_built=lambda *_: None)
     plan: Any = SimpleNamespace(baseline="fp32")
-    made = workshop.Workshop(replace(experiment, arrangements=arranged), plan, None, quiet, {}, {}, {})  # type: ignore[arg-type]
+    made = workshop.Workshop(replace(experiment, arrangements=arranged), plan, None, quiet, {}, {})  # type: ignore[arg-type]
 
     def build(experiment: Experiment, name: str, batch_size: int, environment: Any, slot: Slot) -> Prepared:
         log.append(f"{name} in {slot.gpu}")
