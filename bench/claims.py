@@ -16,6 +16,9 @@ Ratio = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
 MarginShare = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
+Metric = Literal["throughput", "p99", "start_up"]
+
+
 class Source(StrictRecord):
     """Where the claim is made, and its own words."""
 
@@ -37,11 +40,14 @@ class Claim(StrictRecord):
 
     reading: `range` from `low` to `high`; `at_least` `low`; `up_to` `high`, and no slower than the baseline;
         `qualitative`: no figure is claimed, so nothing can be computed; `decided_by` says what would decide it.
-    metric: `throughput` (items per second of all tenants together) is measured. The others are not yet: claims about
-        them are shown as not testable, with what is missing.
+    metric: `throughput` (items per second of all tenants together), `p99` (latency of each, so its inverse is
+        compared), or `start_up` (until the first answer); several: each has verdicts of its own. `other` is not
+        measured: such claims are shown as not testable, with what is missing.
+    beside: neighbours that it speaks of, as patterns: what is compared is how much of its speed alone a tenant keeps
+        beside them.
     quality_loss_below: greatest loss of quality, as a share (0.01: one percentage point of accuracy); None: no bound.
-    contrast: whether `baseline` and `treatments` name optimizations (on the same partition) or partitions (with the
-        same optimization). `treatments` may hold patterns: `int8_*`.
+    contrast: whether `baseline` and `treatments` name optimizations, partitions or isolations; the other two are the
+        same for both. `treatments` may hold patterns: `int8_*`.
     hardware: what the claim speaks of. Evidence from other hardware is shown beside it and never counted for it.
     needs: what a test of it would need that is not at hand everywhere, in words.
     """
@@ -51,9 +57,10 @@ class Claim(StrictRecord):
     reading: Literal["range", "at_least", "up_to", "qualitative"]
     low: Ratio | None = None
     high: Ratio | None = None
-    metric: Literal["throughput", "start_up", "other"] = "throughput"
+    metric: Metric | Literal["other"] | tuple[Metric, ...] = "throughput"
+    beside: tuple[str, ...] = ()
     quality_loss_below: MarginShare | None = None
-    contrast: Literal["optimization", "partition"] = "optimization"
+    contrast: Literal["optimization", "partition", "isolation"] = "optimization"
     baseline: str = "fp32"
     treatments: tuple[str, ...] = ()
     hardware: Literal["gpu", "any"] = "gpu"
@@ -74,7 +81,7 @@ class Claim(StrictRecord):
             raise ValueError(f"low ({self.low}) is not below high ({self.high})")
         if self.reading == "up_to" and self.high is not None and self.high <= 1:
             raise ValueError(f"up to {self.high} is no gain")
-        if self.reading != "qualitative" and self.metric == "throughput" and not self.treatments and not self.needs:
+        if self.reading != "qualitative" and self.metrics and not self.treatments and not self.needs:
             raise ValueError("it names neither treatments nor what it needs")
         return self
 
@@ -86,9 +93,16 @@ class Claim(StrictRecord):
         return self.low or 0.0, self.high or math.inf
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Those that are measured; () where none is."""
+        if self.metric == "other":
+            return ()
+        return self.metric if isinstance(self.metric, tuple) else (self.metric,)
+
+    @property
     def measurable(self) -> bool:
         """Whether trials as they are measured today can decide it."""
-        return self.reading != "qualitative" and self.metric == "throughput" and self.settled is None
+        return self.reading != "qualitative" and bool(self.metrics and self.treatments) and self.settled is None
 
     def treats(self, name: str) -> bool:
         """Whether an optimization (or partition) is one of the treatments."""

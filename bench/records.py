@@ -115,8 +115,8 @@ class Plan(Record):
     """`blocks` grows when a look leaves verdicts open (`looks`: the totals at which they are taken, `look_level`: the
     two-sided level of each, None where the protocol draws no verdicts). `again` names the cell that measures the
     baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
-    unchanged fp32 model in the same runtime, where that is measured too. `layouts`: partition -> how it divides the
-    device, where it does.
+    unchanged fp32 model in the same runtime, where that is measured too. `layouts`: division -> how it divides the
+    device, where it does. `measures`: what the scenario does.
     """
 
     workload: str
@@ -133,6 +133,7 @@ class Plan(Record):
     again: Name | None = None
     same_runtime: dict[Name, Name] = {}
     layouts: dict[Name, Layout] = {}
+    measures: Literal["throughput", "start_up"] = "throughput"
     trials: tuple[PlannedTrial, ...]
     infeasible: tuple[Infeasible, ...]
     estimate: Estimate

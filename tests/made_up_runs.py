@@ -38,7 +38,7 @@ def plan(
                 PlannedTrial(
                     id=f"{block:03d}-{position:02d}-{partition}-{optimization}", block=block, position=position,
                     workload="specimen", scenario="single_stream", partition=partition, optimization=optimization,
-                    tenants=tenants,
+                    tenants=tenants, **sides(partition),
                 )
             )  # fmt: skip
     told = {
@@ -48,6 +48,14 @@ def plan(
         "estimate": Estimate(trials_s=float(len(trials)), builds=2),
     }  # fmt: skip
     return Plan(**{**told, **fields})
+
+
+def sides(partition: str) -> dict[str, str]:
+    """The parts of a partition, by its name as bench makes it: "time_shared.container.compute_hog"."""
+    division, *parts = partition.split(".")
+    isolation = parts[0] if parts and parts[0].startswith("container") else "process"
+    beside = [part for part in parts if not part.startswith("container")]
+    return {"division": division, "isolation": isolation, "neighbours": beside[0] if beside else "same"}
 
 
 def infeasible(partition: str, optimization: str, reason: str) -> Infeasible:

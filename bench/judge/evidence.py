@@ -1,61 +1,27 @@
-"""What a run can say about claims: which cells contrast with which, block by block. Pure."""
+"""What a run can say about claims, block by block. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-from bench.claims import Claim
+from bench.claims import Claim, Metric
+from bench.judge.contrasts import Contrast, Contrasts
 from bench.judge.loss import Loss, loss_of
+from bench.judge.metrics import tail_needs
 from bench.judge.noise import Floor
 from bench.judge.speedup import Cell, Cells, by_cell, differences
 from bench.judge.statistics import Paired
-from bench.records import ALL, Plan, PlannedTrial, TrialRecord
+from bench.records import Plan, PlannedTrial, TrialRecord
 from bench.stored import StoredRun
 
-Role = Literal["claimed", "same_runtime"]
-"""claimed: the baseline that the claim names. same_runtime: the unchanged fp32 model in the treatment's own runtime."""
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One treatment against one baseline of a run, for one claim."""
-
-    claim: str
-    role: Role
-    treatment: Cell
-    baseline: Cell
-
-    @property
-    def partition(self) -> str:
-        return self.treatment[0]
-
-    @property
-    def optimization(self) -> str:
-        return self.treatment[1]
-
-    @property
-    def claims_optimization(self) -> bool:
-        """Whether it is optimizations that are set against each other, and not partitions."""
-        return self.baseline[0] == self.treatment[0]
-
-    @property
-    def baseline_name(self) -> str:
-        """The part of the baseline that differs from the treatment."""
-        return self.baseline[1] if self.claims_optimization else self.baseline[0]
-
-
-@dataclass(frozen=True)
-class Unheld:
-    """A treatment that the run was asked about, or could have been, and that has no contrast: with the reason."""
-
-    claim: str
-    partition: str | None
-    optimization: str | None
-    baseline: str | None
-    reason: str
+NO_SPEED: Mapping[Metric, str] = {
+    "throughput": "no throughput",
+    "start_up": "no start-up time",
+    "p99": f"a p99 needs {tail_needs(0.99)} requests in each process (protocol=publish takes that many)",
+}
+"""Why a valid trial says nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +57,7 @@ class RunEvidence:
         for planned in run.plan.trials:
             self._planned.setdefault((planned.partition, planned.optimization), {})[planned.block] = planned
         self.whole_blocks = self._whole_blocks()
+        self.contrasts = Contrasts(run.plan)
 
     def complete_looks(self) -> list[int]:
         """The looks that the run has reached, in order; none without a level to judge at."""
@@ -98,18 +65,13 @@ class RunEvidence:
             return []
         return [look for look in self.plan.looks if look <= self.whole_blocks]
 
-    def contrasts(self, claims: Mapping[str, Claim]) -> list[Contrast]:
-        """Every treatment of every claim against its baselines, as far as both were planned."""
-        return [contrast for name, claim in claims.items() if claim.measurable for contrast in self._of(name, claim)]
-
-    def unheld(self, claims: Mapping[str, Claim]) -> list[Unheld]:
-        """Treatments of the claims that are infeasible here, or whose claimed baseline was not measured."""
-        return [item for name, claim in claims.items() if claim.measurable for item in self._unheld(name, claim)]
-
     def pairs(self, contrast: Contrast, blocks: int) -> Pairs:
         """Up to and with block number `blocks`. A block that the run has not finished yet is not lost."""
-        found = differences(self._cells, contrast.treatment, contrast.baseline)
-        planned = self._planned[contrast.treatment].keys() & self._planned[contrast.baseline]
+        found = differences(self._cells, contrast.treatment, contrast.baseline, contrast.metric)
+        if contrast.solo:
+            alone = differences(self._cells, *contrast.solo, contrast.metric)
+            found = {block: found[block] - alone[block] for block in sorted(found.keys() & alone)}
+        planned = set.intersection(*(set(self._planned[cell]) for cell in contrast.cells))
         over = min(blocks, self.whole_blocks)
         lost = {
             block: self._reason(contrast, block) for block in sorted(planned) if block <= over and block not in found
@@ -162,50 +124,12 @@ class RunEvidence:
         to_come = self.plan.trials[reached + 1 :]
         return to_come[0].block - 1 if to_come else self.plan.blocks
 
-    def _of(self, name: str, claim: Claim) -> Iterator[Contrast]:
-        for cell in sorted(self._planned):
-            partition, optimization = cell
-            if optimization == self.plan.again:
-                continue
-            if claim.contrast == "partition":
-                reference = (claim.baseline, optimization)
-                if claim.treats(partition) and partition != claim.baseline and reference in self._planned:
-                    yield Contrast(name, "claimed", cell, reference)
-            elif claim.treats(optimization) and optimization != claim.baseline:
-                same = self.plan.same_runtime.get(optimization)
-                if (partition, claim.baseline) in self._planned:
-                    yield Contrast(name, "claimed", cell, (partition, claim.baseline))
-                if same and same != claim.baseline and (partition, same) in self._planned:
-                    yield Contrast(name, "same_runtime", cell, (partition, same))
-
-    def _unheld(self, name: str, claim: Claim) -> Iterator[Unheld]:
-        for item in self.plan.infeasible:
-            if item.telemetry:
-                continue
-            treated = item.partition if claim.contrast == "partition" else item.optimization
-            if treated != ALL and claim.treats(treated):
-                partition = None if item.partition == ALL else item.partition
-                optimization = None if item.optimization == ALL else item.optimization
-                yield Unheld(name, partition, optimization, claim.baseline, f"infeasible: {item.reason}")
-        for cell in sorted(self._planned):
-            treated = cell[0] if claim.contrast == "partition" else cell[1]
-            reference = (claim.baseline, cell[1]) if claim.contrast == "partition" else (cell[0], claim.baseline)
-            is_treatment = claim.treats(treated) and treated != claim.baseline and cell[1] != self.plan.again
-            if is_treatment and reference not in self._planned:
-                yield Unheld(name, *cell, claim.baseline, self._no_baseline(claim.baseline))
-
-    def _no_baseline(self, name: str) -> str:
-        for item in self.plan.infeasible:
-            if name in (item.partition, item.optimization):
-                return f"the claimed baseline {name} is infeasible: {item.reason}"
-        return f"the claimed baseline {name} was not measured beside it"
-
     def _reason(self, contrast: Contrast, block: int) -> str:
-        for cell in (contrast.treatment, contrast.baseline):
+        for cell in contrast.cells:
             trial = self._cells.get(cell, {}).get(block)
             name = " on ".join(reversed(cell)) if contrast.treatment[0] != contrast.baseline[0] else cell[1]
             if trial is None:
                 return f"{name}: its line is missing or cannot be read"
             if trial.status != "ok":
                 return f"{name}: {trial.reason or trial.status}"
-        return "no throughput"
+        return NO_SPEED[contrast.metric]

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.claims import Claim
+from bench.judge.contrasts import Unheld
 from bench.judge.decisions import DECIDED, Word
-from bench.judge.evidence import RunEvidence, Unheld
+from bench.judge.evidence import RunEvidence
 from bench.judge.published import Published, judge_published
 from bench.judge.verdicts import Verdict, judge_run, located
 from bench.stored import StoredRun
@@ -60,7 +61,7 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
         for verdict in judge_run(evidence, {**run.claims, **claims}):
             if verdict.claim in rows:
                 rows[verdict.claim].append(verdict)
-        for unheld in evidence.unheld(claims):
+        for unheld in evidence.contrasts.unheld(claims):
             rows[unheld.claim].append(_unheld(evidence, claims[unheld.claim], unheld))
     for name, source in published.items():
         for verdict in judge_published(name, source, claims):
@@ -72,7 +73,8 @@ def ledger(claims: Mapping[str, Claim], runs: Sequence[StoredRun], published: Ma
 def place(verdict: Verdict, among_others: bool = True) -> str:
     """Where a verdict holds, in words; `among_others`: with its device and run, because there are several."""
     origin = (verdict.device, verdict.run) if among_others else ()
-    parts = (verdict.optimization, verdict.partition, verdict.workload, verdict.scenario, *origin)
+    metric = verdict.metric if verdict.metric == "p99" else None
+    parts = (verdict.optimization, verdict.partition, metric, verdict.workload, verdict.scenario, *origin)
     against = f" against {verdict.baseline}" if verdict.role == "same_runtime" else ""
     printed = " (as printed)" if verdict.evidence == "published" else ""
     return ", ".join(part for part in parts if part) + against + printed

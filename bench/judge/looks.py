@@ -23,10 +23,11 @@ class NextLook:
 def next_look(run: StoredRun, claims: Mapping[str, Claim]) -> NextLook | None:
     """None when every verdict that blocks can decide is decided, or the last look has been taken.
 
-    Only the cells that an open verdict rests on go on: treatment, baseline, and the baseline's second measurement."""
+    Only the cells that an open verdict rests on go on: treatment, baseline, both alone where neighbours are judged, and
+    the baseline's second measurement."""
     evidence, plan = RunEvidence(run), run.plan
     later = [look for look in plan.looks if look > plan.blocks]
-    contrasts = evidence.contrasts(claims)
+    contrasts = evidence.contrasts.of(claims)
     left = [
         contrast
         for contrast, verdict in zip(contrasts, judge_run(evidence, claims), strict=True)
@@ -36,6 +37,6 @@ def next_look(run: StoredRun, claims: Mapping[str, Claim]) -> NextLook | None:
         return None
     cells: dict[str, set[str]] = {}
     for contrast in left:
-        for partition, optimization in (contrast.treatment, contrast.baseline):
+        for partition, optimization in contrast.cells:
             cells.setdefault(partition, {plan.baseline, *filter(None, [plan.again])}).add(optimization)
     return NextLook(later[0], {name: tuple(sorted(names)) for name, names in sorted(cells.items())}, len(left))

@@ -1,8 +1,8 @@
 """Speed-up of one cell against another, paired over blocks (docs/method.md).
 
 One process per cell and block is one observation, whatever number of requests it answered: d_i = ln(speed of the cell)
-- ln(speed of the baseline) in block i; speed is throughput, or what was started per second. The speed-up is exp(mean d), its interval that of a paired t
-with as many degrees of freedom as pairs less one.
+- ln(speed of the baseline) in block i, where speed is throughput or another metric (metrics.py). The speed-up is
+exp(mean d), its interval that of a paired t with as many degrees of freedom as pairs less one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bench.claims import Metric
+from bench.judge.metrics import speed
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
@@ -62,9 +64,9 @@ def by_cell(trials: Iterable[TrialRecord]) -> Cells:
     return cells
 
 
-def differences(cells: Cells, cell: Cell, baseline: Cell) -> dict[int, float]:
+def differences(cells: Cells, cell: Cell, baseline: Cell, metric: Metric | None = None) -> dict[int, float]:
     """ln ratio of speeds by block, of the blocks in which both are valid."""
-    treated, reference = _speeds(cells, cell), _speeds(cells, baseline)
+    treated, reference = _speeds(cells, cell, metric), _speeds(cells, baseline, metric)
     return {
         block: math.log(treated[block]) - math.log(reference[block]) for block in sorted(treated.keys() & reference)
     }
@@ -78,14 +80,9 @@ def speed_up(cells: Cells, partition: str, optimization: str, baseline: str) -> 
     return SpeedUp.of(Paired.of(list(found.values()))) if found else None
 
 
-def speed(trial: TrialRecord) -> float | None:
-    """Items per second, or where start-up was measured its inverse; None where there is neither."""
-    if trial.start_up_s:
-        return 1 / trial.start_up_s
-    return trial.throughput_per_s or None
-
-
-def _speeds(cells: Cells, cell: Cell) -> dict[int, float]:
+def _speeds(cells: Cells, cell: Cell, metric: Metric | None) -> dict[int, float]:
     return {
-        block: found for block, trial in cells.get(cell, {}).items() if trial.status == "ok" and (found := speed(trial))
+        block: found
+        for block, trial in cells.get(cell, {}).items()
+        if trial.status == "ok" and (found := speed(trial, metric))
     }

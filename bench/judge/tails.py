@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.judge.metrics import tail_needs
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
 Quantile = Literal["p50", "p90", "p95", "p99"]
 SHARES: dict[Quantile, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-BEYOND = 50
-"""Requests that must lie beyond a tail quantile in each process: 5000 in all for p99. With a tenth of that the sample
-p99 of requests that queue is 11 % too low, and its interval covers two thirds of what it says (simulated)."""
 FEWEST_MEDIAN = 6
 """Requests that bracket a median (95 %, order statistics); a median is no tail."""
 
@@ -38,7 +36,7 @@ class Tail:
 
 def needed(quantile: Quantile) -> int:
     """Requests of one process that its quantile needs."""
-    return FEWEST_MEDIAN if quantile == "p50" else round(BEYOND / (1 - SHARES[quantile]))
+    return FEWEST_MEDIAN if quantile == "p50" else tail_needs(SHARES[quantile])
 
 
 def tail(trials: Sequence[TrialRecord], quantile: Quantile) -> Tail:

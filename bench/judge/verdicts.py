@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from bench.claims import Claim
+from bench.claims import Claim, Metric
 from bench.judge import reasons
+from bench.judge.contrasts import Contrast, Role
 from bench.judge.decisions import DECIDED, Judged, Word, decisions, holm, log_band, more_blocks
-from bench.judge.evidence import Contrast, Pairs, Role, RunEvidence
+from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.loss import Loss
 from bench.judge.speedup import LEVEL, SpeedUp
 from bench.judge.statistics import Paired, hodges_lehmann
@@ -52,6 +53,7 @@ class Verdict:
     optimization: str | None = None
     baseline: str | None = None
     role: Role | None = None
+    metric: Metric = "throughput"
     speedup: SpeedUp | None = None
     judged: Judged | None = None
     quality: Loss | None = None
@@ -96,7 +98,7 @@ class Candidate:
 
 def judge_run(evidence: RunEvidence, claims: Mapping[str, Claim]) -> list[Verdict]:
     """A verdict for every contrast that the run planned."""
-    contrasts = evidence.contrasts(claims)
+    contrasts = evidence.contrasts.of(claims)
     verdicts: dict[Contrast, Verdict] = {}
     looks = evidence.complete_looks()
     level = evidence.plan.look_level or 0.0  # a plan that has looks has a level
@@ -129,7 +131,7 @@ def _obstacle(evidence: RunEvidence, contrast: Contrast, claim: Claim, pairs: Pa
         more = math.ceil(len(pairs.lost) / LOST_LIMIT) - blocks  # valid ones, until the lost are few enough
         passing = pairs.lost_share <= LASTING_LOSS
         return Obstacle("invalid", reasons.lost(list(pairs.lost.values()), blocks), more if passing else None)
-    if contrast.treatment[0] != contrast.baseline[0] and contrast.baseline[0] != "full":
+    if contrast.treatment[0] != contrast.baseline[0] and evidence.contrasts.division(contrast.baseline[0]) != "full":
         ours, theirs = (evidence.tenants(cell[0]) for cell in (contrast.treatment, contrast.baseline))
         if ours != theirs:
             return Obstacle("not_testable", f"{ours} tenants against {theirs}: only equal numbers can be compared")
@@ -221,6 +223,7 @@ def _place(evidence: RunEvidence, contrast: Contrast, claim: Claim) -> dict[str,
         "optimization": contrast.optimization,
         "baseline": contrast.baseline_name,
         "role": contrast.role,
+        "metric": contrast.metric,
     }
 
 

@@ -47,6 +47,7 @@ def make_plan(experiment: Experiment) -> Plan:
         again=experiment.again,
         same_runtime=_same_runtime(experiment, used),
         layouts=_layouts(experiment, cells),
+        measures=experiment.scenario.measures,
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from made_up_runs import claim, plan, run
 
 from bench.claims import Claim
-from bench.judge.evidence import Contrast, Pairs, RunEvidence
+from bench.judge.contrasts import Contrast, Contrasts
+from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.verdicts import Verdict, judge_run
 from bench.plan.blocks import ordered_blocks
 from bench.records import PlannedTrial
@@ -76,22 +77,31 @@ def differences(model: Noise, truth: Truth, blocks: int, draws: int, seed: int, 
     return np.log(np.broadcast_to(truth, treatments))[:, None] + logs[:, 1:] - logs[:, :1]
 
 
+class Given(Contrasts):
+    """Contrasts that no plan has."""
+
+    def __init__(self, given: list[Contrast]) -> None:
+        super().__init__(_PLAN)
+        self._given = given
+
+    def of(self, claims: Mapping[str, Claim]) -> list[Contrast]:
+        return self._given
+
+
 class SimulatedEvidence(RunEvidence):
     """A finished run whose pairs are given [treatments, blocks], so that no draw has to be written as trials first."""
 
     def __init__(self, found: Array) -> None:
         super().__init__(StoredRun(Path("simulated"), {}, _PLAN, ()))
         self._found = found
-        self._contrasts = [Contrast("claim", "claimed", ("full", f"t{i}"), ("full", "fp32")) for i in range(len(found))]
+        self._listed = [Contrast("claim", "claimed", ("full", f"t{i}"), ("full", "fp32")) for i in range(len(found))]
+        self.contrasts = Given(self._listed)
 
     def complete_looks(self) -> list[int]:
         return list(LOOKS)
 
-    def contrasts(self, claims: Mapping[str, Claim]) -> list[Contrast]:
-        return self._contrasts
-
     def pairs(self, contrast: Contrast, blocks: int) -> Pairs:
-        values = self._found[self._contrasts.index(contrast), :blocks]
+        values = self._found[self._listed.index(contrast), :blocks]
         return Pairs(dict(enumerate(values.tolist(), start=1)), {})
 
 

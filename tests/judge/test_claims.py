@@ -87,7 +87,10 @@ def test_bands() -> None:
 
 def test_what_is_measured_today() -> None:
     assert claim().measurable
-    assert not claim(metric="start_up").measurable
+    assert claim(metric="start_up").metrics == ("start_up",)
+    assert claim(metric=["throughput", "p99"]).metrics == ("throughput", "p99")
+    assert not claim(metric="other").measurable
+    assert not claim(treatments=(), needs="something else").measurable
     assert not claim(reading="qualitative").measurable
     assert not claim(settled={"verdict": "refuted", "reason": "r", "source": "s"}).measurable
 

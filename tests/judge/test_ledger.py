@@ -64,7 +64,7 @@ def test_no_claim_is_left_out_whatever_the_run(
             if kind == "cpu" and found.claim.hardware == "gpu" and verdict.evidence == "measured":
                 assert not verdict.counted
     rows = [verdict for found in entries for verdict in found.verdicts if verdict.evidence == "measured"]
-    assert len(rows) == len(RunEvidence(stored).contrasts(OURS))  # and no contrast either
+    assert len(rows) == len(RunEvidence(stored).contrasts.of(OURS))  # and no contrast either
 
 
 def test_without_any_run_every_claim_says_what_it_needs() -> None:

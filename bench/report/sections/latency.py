@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.judge.tails import BEYOND
+from bench.judge.metrics import BEYOND
 from bench.report import numbers
 from bench.report.data import PERCENTS, CellReport, RunReport
 from bench.report.svg import Scale, line_chart, mark, percent, tag, tick_text
