@@ -117,6 +117,19 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     mig.add_argument("--file", metavar="FILE", help="a mig-parted configuration file, whose label LAYOUT is")
     mig.add_argument("--config-dir", action="append", default=[], metavar="DIR", help=argparse.SUPPRESS)
+    image = _verb(verbs, "image", "build what tenants run in with isolation=container")
+    image.add_argument(
+        "action", choices=("build", "list", "remove"), help="remove: those that hold other versions of bench"
+    )
+    image.add_argument(
+        "--variant", choices=("slim", "full"),
+        help="slim holds what tenants execute alone, full also what the building took (default: slim)",
+    )  # fmt: skip
+    image.add_argument("--extras", metavar="NAME,NAME", help="extras of bench to install: cpu, say (default: none)")
+    image.add_argument(
+        "--base", metavar="IMAGE", help="an image with this Python (default: python:3.x-slim, and python:3.x for full)"
+    )
+    image.add_argument("--engine", choices=("auto", "podman", "docker"), default="auto", help="(default: auto)")
     return parser
 
 
@@ -178,6 +191,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from bench.verbs import mig
 
         return mig.run(options.action, options.words, options.config_dir, options.file, options.json)
+    if options.verb == "image":
+        from bench.verbs import image
+
+        return image.run(options.action, options.engine, options.variant, options.extras, options.base, options.json)
     from bench.verbs import doctor
 
     return doctor.run(options.overrides, options.config_dir, options.json)

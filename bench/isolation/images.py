@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,28 +32,67 @@ class NoImage:
     reason: str
 
 
-def find_image(client: Any, name: str) -> str | NoImage:
-    """The id of the image that `name` means to the engine behind `client` (of the Docker SDK).
+@dataclass(frozen=True)
+class OwnImage:
+    """An image that bench built. `fits`: it holds the same code as the bench that runs."""
+
+    tag: str
+    id: str
+    size_bytes: int
+    variant: str
+    extras: tuple[str, ...]
+    created: int
+    fits: bool
+
+
+def find_image(api: Any, name: str) -> str | NoImage:
+    """The id of the image that `name` means to the engine behind `api` (a `docker.APIClient`).
 
     slim, full: the newest of that variant which holds the same code as the bench that runs. Anything else is an image's
     name or id. Nothing is pulled."""
     from docker.errors import ImageNotFound
 
     if name in VARIANTS:
-        return _newest(client, name)
+        images = own_images(api, name)
+        if fitting := [image for image in images if image.fits]:
+            return fitting[0].id
+        made = "those there are hold other versions of bench" if images else "none was built yet"
+        return NoImage(f"there is no {name} image of this bench, {made}: `bench image build --variant {name}`")
     try:
-        image = client.images.get(name)
+        told = api.inspect_image(name)
     except ImageNotFound:
-        return NoImage(f"the container engine has no image {name}")
-    if (image.labels or {}).get(CODE, code := own_code()) != code:
-        return NoImage(f"image {name} holds another version of bench: `bench image build`")
-    return str(image.id)
+        return NoImage(f"the engine has no image {name}")
+    labels = told["Config"].get("Labels") or {}
+    if labels.get(CODE, code := own_code()) != code:
+        return NoImage(f"image {name} holds another version of bench: `bench image build --variant {labels[VARIANT]}`")
+    return str(told["Id"])
 
 
-def own_images(client: Any, variant: str) -> list[Any]:
-    """Images of that variant that bench built, newest first."""
-    found = client.images.list(filters={"label": f"{VARIANT}={variant}"})
-    return sorted((image for image in found if image.tags), key=lambda image: str(image.attrs["Created"]), reverse=True)
+def own_images(api: Any, variant: str | None = None) -> list[OwnImage]:
+    """Images that bench built, of that variant or any, newest first."""
+    code = own_code()
+    images = [
+        OwnImage(
+            tag=tag,
+            id=told["Id"],
+            size_bytes=told["Size"],
+            variant=labels[VARIANT],
+            extras=tuple(filter(None, labels.get(EXTRAS, "").split(","))),
+            created=told["Created"],
+            fits=labels.get(CODE) == code,
+        )
+        for told in api.images(filters={"label": f"{VARIANT}={variant}" if variant else VARIANT})
+        for labels in [told["Labels"]]
+        for tag in [_tag(told["RepoTags"] or ())]
+        if tag
+    ]
+    return sorted(images, key=lambda image: image.created, reverse=True)
+
+
+def _tag(names: Sequence[str]) -> str | None:
+    """Ours of an image's names, to which podman adds a registry that it never came from."""
+    own = (name.rpartition("/")[2] for name in names)
+    return next((name for name in own if name.startswith(f"{REPOSITORY}:")), None)
 
 
 def own_code() -> str:
@@ -74,16 +113,6 @@ def code_in(wheel: Path) -> str:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.partition("/")[0] in PACKAGES]
         return _digest((name, archive.read(name)) for name in sorted(names) if name.endswith(CODE_SUFFIXES))
-
-
-def _newest(client: Any, variant: str) -> str | NoImage:
-    code = own_code()
-    images = own_images(client, variant)
-    for image in images:
-        if image.labels[CODE] == code:
-            return str(image.id)
-    made = "those there are hold other versions of bench" if images else "none was built yet"
-    return NoImage(f"there is no {variant} image of this bench, {made}: `bench image build --variant {variant}`")
 
 
 def _folder(package: str) -> Path:
