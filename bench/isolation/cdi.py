@@ -1,23 +1,42 @@
 """From a slot's GPU to what a container engine is to be given, so that its tenant gets that device and no other.
 
-with cdi.opened(engine) as gpus:                     # once per run
-    devices = gpus.of(slot)                          # raises StartFailed, in words
-    body["HostConfig"] |= devices.host_config
-    environment |= devices.environment
-    container = gpus.create(body, devices)           # raises StartFailed
-    ...
-    gpus.started(slot, pid)                          # the tenant's, as this machine counts
+    with cdi.opened(engine) as gpus:                     # once per run
+        devices = gpus.of(slot)                          # raises StartFailed, in words
+        body["HostConfig"] |= devices.host_config
+        environment |= devices.environment
+        container = gpus.create(body, devices)           # raises StartFailed
+        ...
+        gpus.started(slot, pid)                          # the tenant's, as this machine counts
+
+and inside, before anything else, `cdi_arrival.check_arrival`: that the engine was asked proves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.contract import Slot, StartFailed
+from bench.contract import Device, Slot, StartFailed
+from bench.devices.cdi_freshness import outdated
+from bench.devices.cdi_specification import DIRECTORIES, Ambiguous, CdiFile, Described, find, read_files
+from bench.devices.mig import journal
+from bench.devices.rehearsal import cdi as rehearsal
+from bench.devices.rehearsal.client import DRIVER
+from bench.devices.state_folder import state_folder
+from bench.isolation import cdi_own, cdi_podman
+from bench.isolation.cdi_arrival import expected
+from bench.isolation.cdi_own import OwnSpecifications
+from bench.isolation.owner import Owner
+
+KIND = "nvidia.com/gpu"
+LEGACY_RUNTIME = "nvidia"
+LEGACY = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+VISIBLE = "NVIDIA_VISIBLE_DEVICES"
+HINT = "nvidia-ctk cdi generate --device-name-strategy=uuid --output={path}"
 
 
 class EngineLike(Protocol):
@@ -40,26 +59,143 @@ class DeviceArguments:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
 class GpuDevices:
-    def __init__(self, engine: EngineLike) -> None:
-        self.engine = engine
+    """Of one run. directories: where its engine looks for CDI specifications, () where it does not. legacy: whether it
+    has NVIDIA's own runtime."""
+
+    engine: EngineLike
+    api: Any
+    directories: Sequence[Path]
+    legacy: bool
+    own: OwnSpecifications
+    regenerate: bool = False
+
+    @property
+    def _name(self) -> str:
+        return f"{self.engine.kind} {self.engine.version}"
 
     def of(self, slot: Slot) -> DeviceArguments:
-        """Nothing for a slot without a GPU."""
+        """Nothing for a slot without a GPU. Raises StartFailed."""
         if slot.gpu is None:
             return DeviceArguments()
-        raise StartFailed("this engine has no way to hand out a GPU")
+        if driver := slot.env.get(DRIVER):
+            return self._by_cdi(slot.gpu, self._rehearsed(slot.gpu, Path(driver)), {DRIVER: ""})
+        if self.directories:
+            files = read_files(self.directories)
+            if not self.legacy or any(file.specification and file.specification.kind == KIND for file in files):
+                return self._by_cdi(slot.gpu, self._described(slot.gpu, slot.gpu_instance, files))
+        if self.legacy:
+            environment = {VISIBLE: slot.gpu, **LEGACY}
+            told = {**environment, **expected(slot.gpu, None, {VISIBLE: slot.gpu})}
+            return DeviceArguments({"Runtime": LEGACY_RUNTIME}, told)
+        raise StartFailed(
+            f"{self._name} has neither CDI (docker: `features.cdi`, from 25 on) nor NVIDIA's runtime, so its containers "
+            "cannot have a GPU"
+        )
 
     def create(self, body: dict[str, Any], devices: DeviceArguments) -> str:
-        """A container's id. `body` as in the API's documentation of /containers/create."""
-        return self.engine.create(body)
+        """A container's id. `body` as in the API's documentation of /containers/create. Raises StartFailed, and what
+        the engine's own `create` raises."""
+        if not devices.names:
+            return self.engine.create(body)
+        import requests
+
+        try:
+            told = cdi_podman.specification(body, devices.names)
+            answer = self.api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=told)
+            content = answer.json()
+        except (cdi_podman.Untranslatable, requests.RequestException, OSError, ValueError) as error:
+            raise StartFailed(f"its container cannot be created: {error}") from error
+        if answer.status_code != requests.codes.created or "Id" not in content:
+            reason = content.get("cause") or content.get("message") or answer.status_code
+            raise StartFailed(f"its container cannot be created: {reason}")
+        return str(content["Id"])
 
     def started(self, slot: Slot, pid: int) -> None:
-        """A tenant runs there."""
+        """A tenant runs there: a rehearsed driver has to be told, as a real one sees it by itself."""
+        if slot.gpu and (driver := slot.env.get(DRIVER)):
+            rehearsal.attach(Path(driver), slot.gpu, pid)
+
+    def _by_cdi(self, uuid: str, described: Described, environment: Mapping[str, str] | None = None) -> DeviceArguments:
+        told = {**(environment or {}), **expected(uuid, described)}
+        if self.engine.kind == "podman":
+            return DeviceArguments(environment=told, names=(described.name,))
+        request = {"Driver": "cdi", "DeviceIDs": [described.name]}
+        return DeviceArguments({"DeviceRequests": [request]}, told)
+
+    def _rehearsed(self, uuid: str, driver: Path) -> Described:
+        """The rehearsed GPU as it is now, described to the engine."""
+        if not self.directories:
+            raise StartFailed(f"{self._name} does not take CDI devices, and a rehearsed GPU is nothing else")
+        kind = self.own.kind(rehearsal.VENDOR)
+        self.own.write(driver.stem, rehearsal.specification(driver, kind))
+        found = find(read_files([self.own.folder]), kind, uuid)
+        if found is None:
+            raise StartFailed(f"the rehearsed GPU has no device {uuid} now")
+        return found
+
+    def _described(self, uuid: str, gpu_instance: int | None, files: Sequence[CdiFile]) -> Described:
+        """The machine's own description, if it is of the present. Raises StartFailed."""
+        found, reason = _present(files, KIND, uuid, gpu_instance)
+        path = found.file.path if found else self.directories[-1] / "nvidia.yaml"
+        if reason and self.regenerate and _bench_changed_a_layout():
+            self.own.generate()
+            kind = self.own.kind(cdi_own.NVIDIA_VENDOR)
+            found, reason = _present(read_files([self.own.folder]), kind, uuid, gpu_instance)
+        if found is None or reason:
+            raise StartFailed(f"no CDI specification describes {uuid} as it is: {reason}; `{HINT.format(path=path)}`")
+        return found
+
+
+def _present(
+    files: Sequence[CdiFile], kind: str, uuid: str, gpu_instance: int | None
+) -> tuple[Described | None, str | None]:
+    """A description, and why it is none of the present."""
+    try:
+        found = find(files, kind, uuid)
+    except Ambiguous as error:
+        return None, str(error)
+    if found is None:
+        faults = "".join(f"; {file.path}: {file.fault}" for file in files if file.fault)
+        return None, f"none has {kind}={uuid}{faults}"
+    reason = outdated(found, uuid, gpu_instance)
+    return found, f"in {found.file.path} {reason}" if reason else None
+
+
+def _bench_changed_a_layout() -> bool:
+    """Whether one stands now that bench made, on a GPU of this machine."""
+    uuids = [path.stem for path in state_folder("mig").glob("GPU-*.json")]
+    return any(book is not None and book.boot == journal.this_boot() for book in map(journal.read, uuids))
 
 
 @contextmanager
 def opened(engine: EngineLike, regenerate: bool = False) -> Iterator[GpuDevices]:
     """For a run. `regenerate`: where the machine's CDI specification is older than a MIG layout that bench made, make
     one for it (nvidia-ctk), of a kind of its own, for as long as the run lasts."""
-    yield GpuDevices(engine)
+    import docker
+
+    api = docker.APIClient(base_url=f"unix://{engine.socket}", version="auto")
+    try:
+        info = api.info() if engine.kind == "docker" else {}
+        directories = DIRECTORIES if engine.kind == "podman" else tuple(map(Path, info.get("CDISpecDirs") or ()))
+        cdi_own.remove_dead(directories)
+        own = OwnSpecifications((directories or DIRECTORIES)[-1], Owner.this())
+        legacy = LEGACY_RUNTIME in (info.get("Runtimes") or {})
+        try:
+            yield GpuDevices(engine, api, directories, legacy, own, regenerate)
+        finally:
+            own.remove()
+    finally:
+        api.close()
+
+
+def infeasible(device: Device, directories: Sequence[Path] = DIRECTORIES) -> str | None:
+    """Why containers cannot have this device, whatever the engine; None if they may."""
+    if device.gpu is None or not device.rehearsal:
+        return None
+    folder = directories[-1]
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if os.access(there, os.W_OK | os.X_OK):
+        return None
+    return f"a rehearsed GPU is described to containers in {folder}, where this user may not write"

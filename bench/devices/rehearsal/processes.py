@@ -40,9 +40,15 @@ class Context(BaseModel):
 
 
 def this_process() -> Process:
-    started = _started(os.getpid())
-    assert started is not None, "this process runs"
-    return Process(os.getpid(), started)
+    this = process(os.getpid())
+    assert this is not None, "this process runs"
+    return this
+
+
+def process(pid: int) -> Process | None:
+    """None: it has ended."""
+    started = _started(pid)
+    return None if started is None else Process(pid, started)
 
 
 def lives(process: Process) -> bool:
