@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import contract
-from bench.arrangement import Arrangement, arrangements, partition_node
+from bench.arrangement import Arrangement, Occupant, arrangements, partition_node
 from bench.claims import Claim, read_claims
 from bench.composition import GROUPS, NAMED, Composed, compose_all, user_folders
 from bench.devices import select
@@ -57,6 +57,16 @@ class Experiment:
     def divisions(self) -> dict[str, contract.Partition]:
         """The options of `partitions`."""
         return {arranged.division: arranged.partition for arranged in self.arrangements.values()}
+
+    @property
+    def occupants(self) -> dict[str, Occupant]:
+        """The neighbours that run something else, by where they are."""
+        found: dict[str, Occupant] = {}
+        for name, arranged in self.arrangements.items():
+            beside = {arranged.neighbours: arranged.occupant} if arranged.occupant else {}
+            listed = {f"{name}[{index}]": occupant for index, occupant in enumerate(arranged.listed)}
+            found |= {key: occupant for key, occupant in (beside | listed).items() if occupant}
+        return found
 
 
 def load_experiments(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[Experiment]:

@@ -129,6 +129,8 @@ def _subject(experiment: Experiment) -> dict[str, Any]:
         "libraries": artifacts.library_versions(),
         "workload": experiment.workload.identity(),
     }
+    if beside := experiment.occupants:
+        content["neighbours"] = {name: occupant.workload.identity() for name, occupant in beside.items()}
     plain: dict[str, Any] = _plain(content)
     return plain
 

@@ -105,3 +105,14 @@ def test_telemetry_columns_leave_out_what_was_absent() -> None:
     assert summary.increase(report, "host", "busy_s") == 3.5
     assert math.isnan(summary.increase(report, "tenant0", "cpu_s"))
     assert math.isnan(summary.increase(report, "host", "steal_s"))
+
+
+def test_neighbours_are_not_counted_but_must_run_all_the_time() -> None:
+    window = summary.common_window([stamps(0, 10, 20, 30, 40)], from_ns=0, neighbours=[stamps(8, 33)])
+    assert (window.start_ns, window.end_ns) == (8 * MS, 33 * MS)
+    assert window.requests == (2,)
+
+
+def test_a_neighbour_in_the_middle_of_a_long_request_delays_nothing() -> None:
+    window = summary.common_window([stamps(0, 10, 20, 30, 40)], from_ns=5 * MS, neighbours=[stamps(0, 60)])
+    assert (window.start_ns, window.end_ns) == (10 * MS, 40 * MS)
