@@ -85,14 +85,17 @@ class ContainedProcess(Process):
 
     def cause(self) -> str | None:
         self._attached.settle(STATUS_LIMIT_S)
-        ended = self._attached.ended_first
-        if ended == "engine":
-            return f"lost its streams: {self._engine.kind} ended, or does not serve them any more"
-        if ended == "monitor" or (ended == "tenant" and self._status is None and self._has_ended(self._monitor)):
-            return "lost the process that watches its container (conmon, or a shim), and with it its streams"
-        if self.wait(0.0) == -signal.SIGKILL and self._attached.oom_kills:
+        status, ended = self.wait(0.0), self._attached.ended_first
+        if status == -signal.SIGKILL and self._attached.oom_kills:
             return f"was killed for want of memory (limit {self._memory_limit_bytes // MIB} MiB)"
-        return None
+        if status is not None:
+            return None
+        # A tenant whose input has ended ends as well, so what came first need not be what is at fault.
+        if not self._engine.answers():
+            return f"lost its streams: {self._engine.kind} ended, or does not answer any more"
+        if ended == "monitor" or self._has_ended(self._monitor):
+            return "lost the process that watches its container (conmon, or a shim), and with it its streams"
+        return f"lost its streams: {self._engine.kind} does not serve them any more" if ended == "engine" else None
 
     def _has_ended(self, pidfd: int) -> bool:
         poller = select.poll()

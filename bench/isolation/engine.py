@@ -142,6 +142,13 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """By force. One that is not there any more is none to remove."""
+        try:
+            self._remove(container)
+        except EngineFailed:
+            # podman 4 refuses where a container has ended behind its back; having noted that, it obeys.
+            self._remove(container)
+
+    def _remove(self, container: str) -> None:
         from docker.errors import NotFound
 
         try:
@@ -150,6 +157,13 @@ class Engine:
             return
         except _errors() as error:
             raise EngineFailed(_words(error)) from error
+
+    def answers(self) -> bool:
+        """Whether it is still there."""
+        try:
+            return bool(self._api.ping())
+        except _errors():
+            return False
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
         """All containers with that label ("name" or "name=value"), running or not."""

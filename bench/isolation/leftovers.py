@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from bench.isolation.owner import Owner
 TENANT = "bench=tenant"
 OWNER = "bench.owner"
 CGROUPS = Path("/sys/fs/cgroup")
+END_LIMIT_S = 5.0
 
 
 def labels(owner: Owner) -> dict[str, str]:
@@ -43,13 +46,25 @@ def _is_left(container: dict[str, Any]) -> bool:
 
 
 def remove_cgroup(parent: str) -> None:
-    """Remove the folders that a service of ours has put its containers into, which must be empty by now."""
+    """Remove the folders that a service of ours has put its containers into, once nobody is in them any more: the
+    process that has watched a container (conmon) tidies up for a moment after it."""
     for hierarchy in (CGROUPS, *(path for path in CGROUPS.iterdir() if path.is_dir())):
         folder = hierarchy / parent.lstrip("/")
-        if folder.is_dir():
-            for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-                _remove_folder(path)
-            _remove_folder(folder)
+        folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())] if folder.is_dir() else []
+        for path in sorted(folders, reverse=True):
+            _await_end(path)
+            with suppress(OSError):  # somebody is in it all the same, or it is not ours to remove
+                path.rmdir()
+
+
+def _await_end(cgroup: Path) -> None:
+    with suppress(OSError):
+        for pid in (cgroup / "cgroup.procs").read_text().split():
+            fd = os.pidfd_open(int(pid))
+            try:
+                select.select([fd], [], [], END_LIMIT_S)
+            finally:
+                os.close(fd)
 
 
 def _remove_cgroups() -> None:
@@ -59,8 +74,3 @@ def _remove_cgroups() -> None:
         owner = Owner.parse(name.removeprefix("bench-"))
         if owner and owner.dead:
             remove_cgroup(name)
-
-
-def _remove_folder(path: Path) -> None:
-    with suppress(OSError):  # somebody is in it, or it is not ours to remove
-        path.rmdir()

@@ -109,8 +109,9 @@ class PodmanService:
             if self._child.poll() is not None:
                 break
             time.sleep(PAUSE_S)
+        words = self._last_words()
         self.stop()
-        raise NotStarted(f"podman's service does not start: {self._last_words()}")
+        raise NotStarted(f"podman's service does not start: {words}")
 
     def stop(self) -> None:
         if self._child:
@@ -121,11 +122,14 @@ class PodmanService:
                 self._child.kill()
                 self._child.wait()
         self.socket.unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         self._storage.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.socket.unlink(missing_ok=True)
+        for path in (*self.folder.glob("*.sock"), *self.folder.glob("*.log")):
+            if path.stem == self.socket.stem or not Path("/proc", path.stem).exists():
+                path.unlink(missing_ok=True)
         with (self.folder / "boot").open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
