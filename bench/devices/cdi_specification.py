@@ -26,8 +26,8 @@ LIMIT_BYTES = 8 * 2**20
 _LETTERS = r"[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
 Kind = Annotated[str, pydantic.Field(strict=True, pattern=rf"^{_LETTERS}/{_LETTERS}$")]
 Name = Annotated[str, pydantic.Field(strict=True, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$")]
-Absolute = Annotated[str, pydantic.Field(strict=True, pattern=r"^/[^\0]*$")]
-Variable = Annotated[str, pydantic.Field(strict=True, pattern=r"^[^=\0]+=[^\0]*$")]
+Absolute = Annotated[str, pydantic.Field(strict=True, pattern=r"^/[^\x00]*$")]
+Variable = Annotated[str, pydantic.Field(strict=True, pattern=r"^[^=\x00]+=[^\x00]*$")]
 
 
 class _Part(pydantic.BaseModel):

@@ -90,7 +90,7 @@ class GpuDevices:
             told = {**environment, **expected(slot.gpu, None, {VISIBLE: slot.gpu})}
             return DeviceArguments({"Runtime": LEGACY_RUNTIME}, told)
         raise StartFailed(
-            f"{self._name} has neither CDI (docker: `features.cdi`, from 25 on) nor NVIDIA's runtime, so its containers "
+            f"{self._name} has neither CDI (docker: `features.cdi`, from 25 on) nor NVIDIA's runtime: its containers "
             "cannot have a GPU"
         )
 

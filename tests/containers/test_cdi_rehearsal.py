@@ -1,0 +1,265 @@
+"""Each container gets the MIG device of its slot and no other: real containers, a rehearsed GPU, and a CDI
+specification made for it. What arrived is looked at inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boards import Board
+from inside import asked, said, tenant
+
+from bench.contract import Device, Launcher, Process, Slot, StartFailed
+from bench.devices.cdi_specification import DIRECTORIES
+from bench.devices.mig.change import applied
+from bench.devices.rehearsal import state
+from bench.isolation import cdi, cdi_podman, host_root, leftovers
+from bench.isolation import engine as engines
+from bench.isolation.cdi import DeviceArguments, GpuDevices
+from bench.isolation.contained import ContainedProcess
+from bench.isolation.engine import Engine
+from bench.isolation.owner import Owner
+from bench.isolation.tenant_container import Limits, TenantContainer
+from bench.partitions.mig import MigProfiles
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="engines look for CDI specifications where only root writes")
+
+MIB = 2**20
+LIMITS = Limits(memory_bytes=512 * MIB, pids=256, tmp_bytes=16 * MIB, shm_bytes=16 * MIB)
+ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival('cpu')"
+NODES = "sorted(os.listdir('/dev/bench-rehearsal')) if os.path.isdir('/dev/bench-rehearsal') else []"
+SEEN = f"dict(nodes={NODES}, device=os.environ.get('BENCH_REHEARSED_DEVICE'), arrived={ARRIVED})"
+"""`arrived` is None where the check passes."""
+
+
+@dataclasses.dataclass
+class GpuLauncher(Launcher):
+    """Containers with the devices of their slots, made as bench.isolation.container makes them."""
+
+    engine: Engine
+    gpus: GpuDevices
+    image: str
+
+    def container(self, arguments: Sequence[str], slot: Slot, devices: DeviceArguments) -> TenantContainer:
+        python_path = host_root.python_path()
+        return TenantContainer(
+            image=self.image,
+            command=[sys.executable, "-P", "-m", *arguments],
+            environment={
+                "PYTHONPATH": os.pathsep.join(map(str, python_path)),
+                **slot.env,
+                **devices.environment,
+            },
+            binds=host_root.binds([*host_root.of_host(), *python_path]),
+            limits=LIMITS,
+            user="65534:65534",
+            labels=leftovers.labels(Owner.this()),
+            cgroup_parent=self.engine.cgroup_parent,
+        )
+
+    def start(
+        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
+    ) -> Process:
+        devices = self.gpus.of(slot)
+        body = self.container(arguments, slot, devices).body()
+        body["HostConfig"] |= devices.host_config
+        process = ContainedProcess(self.engine, self.gpus.create(body, devices), LIMITS.memory_bytes)
+        self.gpus.started(slot, process.pid)
+        return process
+
+
+class Deaf(GpuDevices):
+    """An engine that takes a request for a device, ignores it, and reports success: as podman 4 does with Docker's."""
+
+    def create(self, body: dict[str, Any], devices: DeviceArguments) -> str:
+        body["HostConfig"]["DeviceRequests"] = [{"Driver": "cdi", "DeviceIDs": list(devices.names)}]
+        return self.engine.create(body)
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Engine]:
+    with engines.opened("podman", None) as engine:
+        yield engine
+
+
+@pytest.fixture
+def launcher(podman: Engine) -> Iterator[GpuLauncher]:
+    image = podman.import_image(*host_root.skeleton())
+    with cdi.opened(podman) as gpus:
+        yield GpuLauncher(podman, gpus, image.id)
+    assert own_files() == []
+
+
+def own_files() -> list[Path]:
+    return [path for folder in DIRECTORIES for path in folder.glob(f"bench_{Owner.this()}_*")]
+
+
+def device_of(board: Board) -> Device:
+    return Device("cuda", "a rehearsed GPU", (0,), 0, rehearsal=True, gpu=board.gpu)
+
+
+@contextmanager
+def slices(board: Board, *profiles: str) -> Iterator[tuple[Slot, ...]]:
+    partition = MigProfiles(profiles=profiles)
+    with partition.applied(device_of(board)) as slots:
+        yield slots
+
+
+def test_each_container_has_the_mig_device_of_its_slot(launcher: GpuLauncher, tmp_path: Path) -> None:
+    with slices(Board(tmp_path), "3g", "2g", "1g", "1g") as slots:
+        code = f"say(value={SEEN}); sys.stdin.readline()"
+        opened = [tenant(launcher, code, slot) for slot in slots]
+        links = [context.__enter__() for context in opened]
+        try:
+            seen = [message["value"] for message in said(*links)]
+        finally:
+            for context in opened:
+                context.__exit__(None, None, None)
+    assert [one["device"] for one in seen] == [slot.gpu for slot in slots]
+    assert len({slot.gpu for slot in slots}) == 4
+    for one, slot in zip(seen, slots, strict=True):
+        instance = f"gi{slot.gpu_instance}"
+        assert one["nodes"] == sorted(["ctl", "gpu0", instance, f"{instance}-ci0"])
+        assert one["arrived"] is None
+
+
+def test_a_node_can_be_opened_by_the_tenant(launcher: GpuLauncher, tmp_path: Path) -> None:
+    with slices(Board(tmp_path), "7g") as (slot,):
+        read = f"open('/dev/bench-rehearsal/gi{slot.gpu_instance}', 'rb').read()"
+        assert asked(launcher, f"{read}.decode()", slot) == ""
+
+
+def test_without_mig_it_is_the_whole_gpu(launcher: GpuLauncher, tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    slot = Slot(0, 1, env={"BENCH_REHEARSED_DRIVER": str(board.path), "CUDA_VISIBLE_DEVICES": board.gpu.address.uuid},
+                gpu=board.gpu.address.uuid)  # fmt: skip
+    seen = asked(launcher, SEEN, slot)
+    assert seen == {"nodes": ["ctl", "gpu0"], "device": slot.gpu, "arrived": None}
+
+
+def test_another_layout_within_one_run(launcher: GpuLauncher, tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    with slices(board, "3g", "3g") as before:
+        assert asked(launcher, SEEN, before[0])["arrived"] is None
+    with slices(board, "1g") as (slot,):
+        assert asked(launcher, SEEN, slot)["device"] == slot.gpu
+        with pytest.raises(StartFailed, match=f"no device {before[0].gpu} now"):
+            launcher.start(["inside", "say()"], before[0], {})
+
+
+def test_an_engine_that_ignores_the_request_is_found_out(launcher: GpuLauncher, tmp_path: Path) -> None:
+    launcher.gpus = Deaf(**vars(launcher.gpus))
+    told = "NotArrived: BENCH_REHEARSED_DEVICE should be {} in this container, and is not set"
+    with slices(Board(tmp_path), "1g") as (slot,):
+        code = f"""
+try:
+    {ARRIVED}
+    say(value="all is well")
+except Exception as error:
+    say(value=f"{{type(error).__name__}}: {{error}}")
+sys.stdin.readline()
+"""
+        with tenant(launcher, code, slot) as link:
+            assert said(link)[0]["value"] == told.format(slot.gpu)
+
+
+def test_the_rehearsed_driver_knows_its_client_while_it_lives(launcher: GpuLauncher, tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    with slices(board, "2g", "2g") as slots:
+        with tenant(launcher, "say(); sys.stdin.readline()", slots[1]) as link:
+            said(link)
+            (context,) = state.read_living(board.path).contexts
+            assert context.uuid == slots[1].gpu
+            assert Path(f"/proc/{context.process.pid}/cmdline").read_bytes().split(b"\0")[3] == b"inside"
+        assert state.read_living(board.path).contexts == ()
+
+
+def test_runs_side_by_side_have_kinds_of_their_own(podman: Engine, tmp_path: Path) -> None:
+    """Two specifications that name one device alike would take it from both."""
+    board = Board(tmp_path)
+    image = podman.import_image(*host_root.skeleton())
+    with applied(board.gpu, board.wanted("1g")) as (mig,), cdi.opened(podman) as gpus:
+        env = {"BENCH_REHEARSED_DRIVER": str(board.path), "CUDA_VISIBLE_DEVICES": mig.uuid}
+        slot = Slot(0, 1, env=env, gpu=mig.uuid, gpu_instance=mig.gpu_instance)
+        other = dataclasses.replace(gpus.own, owner=Owner(gpus.own.owner.boot, gpus.own.owner.namespace, 1, 1))
+        theirs = dataclasses.replace(gpus, own=other)
+        try:
+            names = [one.of(slot).names for one in (theirs, gpus)]
+            assert names[0] != names[1]
+            assert asked(GpuLauncher(podman, gpus, image.id), SEEN, slot)["arrived"] is None
+        finally:
+            other.remove()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bench.isolation.cdi_own import OwnSpecifications
+from bench.isolation.owner import Owner
+
+OwnSpecifications(Path(sys.argv[1]), Owner.this()).write("gpu", {"kind": "rehearsal.bench/gpu"})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_is_removed_and_what_others_have_stays(podman: Engine) -> None:
+    folder = DIRECTORIES[-1]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = set(folder.glob("bench_*_gpu.json"))
+    assert left
+    theirs = folder / "vendor.json"
+    theirs.write_text("{}")
+    try:
+        with cdi.opened(podman):
+            assert not any(path.exists() for path in left)
+            assert theirs.exists()
+    finally:
+        theirs.unlink()
+
+
+def test_what_is_said_to_podman_is_what_docker_s_words_mean(launcher: GpuLauncher) -> None:
+    """One container is asked for by Docker's interface and one by podman's own. What the runtime is told is the same,
+    but that podman adds folders to write to when it is asked by Docker's."""
+    whole = dataclasses.replace(LIMITS, cpus=(0,), cpu=0.5)
+    container = launcher.container(["inside", "sys.stdin.readline()"], Slot(0, 1), DeviceArguments())
+    body = dataclasses.replace(container, limits=whole).body()
+    api = launcher.gpus.api
+    answer = api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=cdi_podman.specification(body, []))
+    theirs, ours = launcher.engine.create(body), answer.json()["Id"]
+    try:
+        docker, podman = (told_runtime(launcher, one) for one in (theirs, ours))
+    finally:
+        for one in (theirs, ours):
+            launcher.engine.remove(one)
+    theirs_alone = {path: docker["mounts"].pop(path) for path in docker["mounts"].keys() - podman["mounts"].keys()}
+    assert theirs_alone.keys() == {"/run", "/var/tmp"}
+    assert docker == podman
+    assert docker["process"]["capabilities"] == {} and docker["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+
+
+def told_runtime(launcher: GpuLauncher, container: str) -> dict[str, Any]:
+    """The OCI specification of a container, without what names it."""
+    launcher.engine.start(container)
+    url = f"http+docker://localhost/v4.0.0/libpod/containers/{container}/json"
+    text = Path(launcher.gpus.api.get(url).json()["OCIConfigPath"]).read_text()
+    told: dict[str, Any] = json.loads(text.replace(container, "ID").replace(container[:12], "ID"))
+    for name in ("annotations", "root"):
+        del told[name]
+    told["process"]["env"].sort()
+    told["mounts"] = {
+        mount["destination"]: (mount["type"], Path(mount["source"]).name, sorted(mount["options"]))
+        for mount in told["mounts"]
+    }
+    del told["process"]["user"]  # its umask
+    told["process"].pop("oomScoreAdj", None)  # 0 is none
+    return told
