@@ -17,7 +17,8 @@ from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 
 @dataclass(frozen=True)
 class Row:
-    """One partition x optimization. Throughput is the geometric mean over valid trials; None where no trial is valid.
+    """One partition x optimization. Throughput, or start_up_s where that is measured, is the geometric mean over valid
+    trials; None where no trial is valid.
     p50 and p99 are means over processes (tails.py); None where a process answered too few requests to have one, of
     which `p99_requests` is the fewest. `limit` and `host_bound` are of valid trials. `remarks` counts the reasons of
     the others: reasons that differ only in their numbers count as one, and the first stands for all."""
@@ -30,6 +31,7 @@ class Row:
     measured: int
     planned: int
     throughput_per_s: float | None
+    start_up_s: float | None
     p50_ms: float | None
     p99_ms: float | None
     p99_requests: int
@@ -56,6 +58,7 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
     mine = list(measured.get(cell, {}).values())
     valid = [t for t in mine if t.status == "ok"]
     throughputs = [t.throughput_per_s for t in valid if t.throughput_per_s]
+    starts = [t.start_up_s for t in valid if t.start_up_s]
     return Row(
         partition=partition,
         optimization=optimization,
@@ -65,6 +68,7 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
         measured=len(mine),
         planned=len(planned),
         throughput_per_s=geometric_mean(throughputs) if throughputs else None,
+        start_up_s=geometric_mean(starts) if starts else None,
         p50_ms=tail(valid, "p50").estimate,
         p99_ms=tail(valid, "p99").estimate,
         p99_requests=tail(valid, "p99").fewest,

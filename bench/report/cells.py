@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.judge.table import Row
+from bench.records import Plan
 from bench.report import numbers
 
 
@@ -24,6 +25,11 @@ class CellLine:
     valid: str
 
 
+def rate_title(plan: Plan) -> str:
+    """The column of what the scenario measures."""
+    return "start-up s" if plan.measures == "start_up" else "items/s"
+
+
 def cell_line(row: Row, baseline: str) -> CellLine:
     """`baseline` is the run's: it is named as such, and nothing is compared with itself."""
     is_baseline = row.optimization == baseline
@@ -32,9 +38,9 @@ def cell_line(row: Row, baseline: str) -> CellLine:
         row.partition,
         row.optimization + batch,
         str(row.tenants),
-        numbers.rate(row.throughput_per_s),
+        numbers.rate(row.start_up_s or row.throughput_per_s),
         numbers.ms(row.p50_ms),
-        "too few" if row.valid and row.p99_ms is None else numbers.ms(row.p99_ms),
+        "too few" if row.p50_ms is not None and row.p99_ms is None else numbers.ms(row.p99_ms),
         numbers.of_ceiling(row.limit, row.host_bound),
         "baseline" if is_baseline else numbers.ratio(row.speedup),
         numbers.quality(row.quality, is_baseline),

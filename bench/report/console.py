@@ -14,7 +14,7 @@ from bench.judge.table import Row
 from bench.judge.tails import needed
 from bench.printable import printable
 from bench.records import Plan
-from bench.report.cells import cell_line
+from bench.report.cells import cell_line, rate_title
 
 LEAST_WIDTH = 160
 
@@ -50,7 +50,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
     table.add_column("optimization")
     for name in (
         "tenants",
-        "items/s",
+        rate_title(plan),
         "p50 ms",
         "p99 ms",
         "of ceiling",
@@ -75,11 +75,14 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
 
 def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """How to read the table, and all that is not in it with its reason."""
+    speed = "start-up times (above 1 is faster)" if plan.measures == "start_up" else "throughput"
     lines = [
-        f"speed-up: ratio of throughput in the same block against {plan.baseline} of the same partition, with its 95 % "
+        f"speed-up: ratio of {speed} in the same block against {plan.baseline} of the same partition, with its 95 % "
         "interval (paired t over blocks, no correction for looking at many).",
     ]
-    if few := [row.p99_requests for row in rows if row.valid and row.p99_ms is None]:
+    if plan.measures == "start_up":
+        lines.append("start-up: seconds from creating the first tenant until the last has answered once.")
+    if few := [row.p99_requests for row in rows if row.p50_ms is not None and row.p99_ms is None]:
         lines.append(
             f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}; "
             "protocol=publish takes that many."

@@ -61,6 +61,7 @@ class ProgressView:
             self._line(f"{record.id} {record.status}: {record.reason}")
         if not self._bar:
             rate = f"{record.throughput_per_s:.1f}/s" if record.throughput_per_s else record.status
+            rate = f"{record.start_up_s:.3f} s" if record.start_up_s else rate
             cell = f"{record.partition} {record.optimization}"
             self._line(f"[{self._done}/{len(self._plan.trials)}] block {record.block} {cell}: {rate}{self._left()}")
 
