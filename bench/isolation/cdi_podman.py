@@ -21,7 +21,7 @@ class Untranslatable(Exception):
 
 def specification(body: Mapping[str, Any], devices: Sequence[str]) -> dict[str, Any]:
     """What /libpod/containers/create takes, for what Docker's /containers/create would. Raises Untranslatable."""
-    told: dict[str, Any] = {"devices": [{"path": name} for name in devices]}
+    told: dict[str, Any] = {"devices": [{"path": name} for name in devices], "stop_timeout": 0}
     for words, values in ((BODY, {**body, "HostConfig": None}), (HOST_CONFIG, body["HostConfig"])):
         for name, value in values.items():
             if value in (None, False, 0, "", [], {}):
