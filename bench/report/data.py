@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bench.claims import Claim
 from bench.judge.evidence import RunEvidence
 from bench.judge.fairness import Sharing, sharing
+from bench.judge.interference import Interference, interference
 from bench.judge.ledger import Entry, ledger
 from bench.judge.noise import Floor
 from bench.judge.published import Published
@@ -50,6 +51,7 @@ class RunReport:
     run: StoredRun
     cells: Sequence[CellReport]
     floors: Sequence[Floor]
+    neighbours: Interference
     timelines: Mapping[str, Timeline]
     set_aside: Sequence[SetAside]
 
@@ -80,7 +82,7 @@ def _run_report(run: StoredRun) -> RunReport:
             aside.append(found)
         else:
             timelines[trial.id] = found
-    return RunReport(run, cells, _floors(evidence), timelines, aside)
+    return RunReport(run, cells, _floors(evidence), interference(run), timelines, aside)
 
 
 def _cell(evidence: RunEvidence, row: Row, aside: list[SetAside]) -> CellReport:

@@ -11,10 +11,21 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import words
-from bench.report.cells import cell_line
+from bench.report.cells import cell_line, rate_title
 from bench.report.data import Report, RunReport
 from bench.report.numbers import counted, ratio
-from bench.report.sections import aside, environment, forest, heatmap, latency, pareto, scaling, summary, timelines
+from bench.report.sections import (
+    aside,
+    environment,
+    forest,
+    heatmap,
+    latency,
+    neighbours,
+    pareto,
+    scaling,
+    summary,
+    timelines,
+)
 from bench.report.sections import trials as trial_table
 from bench.report.sections import verdicts as verdict_table
 
@@ -52,11 +63,14 @@ def _run(run: RunReport, number: int, total: int) -> dict[str, object]:
         "name": run.run.name,
         "plan": run.run.plan,
         "started": summary.started(run),
+        "rate_title": rate_title(run.run.plan),
         "cells": [(cell.row, cell_line(cell.row, run.run.plan.baseline)) for cell in run.cells],
         "panels": pareto.panels(run, ident),
         "heat": heatmap.heat_map(run),
         "latencies": latency.latencies(run),
         "scaling": scaling.scaling(run, ident),
+        "neighbours": neighbours.tables(run.neighbours),
+        "told": neighbours.sentences(run.neighbours),
         "floors": run.floors,
         "trials": trial_table.trials(run),
         "timelines": timelines.shown(run),

@@ -56,6 +56,7 @@ def _run(run: RunReport) -> dict[str, Any]:
             {"partition": f.partition, "again": asdict(f.again), "floor": f.share, "differs": f.differs}
             for f in run.floors
         ],
+        "neighbours": asdict(run.neighbours),
         "infeasible": [item.model_dump() for item in plan.infeasible],
         "set_aside": [asdict(item) for item in run.set_aside],
     }

@@ -7,15 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
 from bench.report import numbers, words
-from bench.report.cells import cell_line
+from bench.report.cells import cell_line, rate_title
 from bench.report.data import Report, RunReport
-from bench.report.sections import aside, environment, summary
+from bench.report.sections import aside, environment, neighbours, summary
 from bench.report.sections.verdicts import Group, groups, untested
 
-CELLS = (
-    "partition", "optimization", "tenants:", "items/s:", "p50 ms:", "p99 ms:", "of ceiling:", "speed-up:", "quality:",
-    "valid:",
-)  # fmt: skip
+CELLS = ("p50 ms:", "p99 ms:", "of ceiling:", "speed-up:", "quality:", "valid:")
 BESIDE = {True: "On the hardware that the claims speak of", False: "On other hardware, not counted"}
 
 
@@ -95,7 +92,8 @@ def _run(run: RunReport) -> list[str]:
     plan = run.run.plan
     subject = f"{plan.workload}, {plan.scenario} on {plan.device}"
     lines = [f"## {plain(subject)}", "", f"Run {plain(run.run.name)}.", ""]
-    lines += _table(CELLS, (astuple(cell_line(cell.row, plan.baseline)) for cell in run.cells))
+    columns = ("partition", "optimization", "tenants:", f"{rate_title(plan)}:", *CELLS)
+    lines += _table(columns, (astuple(cell_line(cell.row, plan.baseline)) for cell in run.cells))
     if run.floors:
         floors = [
             (
@@ -108,7 +106,14 @@ def _run(run: RunReport) -> list[str]:
         ]
         names = ("noise floor on", f"{plain(plan.baseline)} against itself:", "floor:", "finding")
         lines += _table(names, floors)
-    return [*lines, *_aside(run), *_command(run)]
+    return [*lines, *_neighbours(run), *_aside(run), *_command(run)]
+
+
+def _neighbours(run: RunReport) -> list[str]:
+    lines = ["### Neighbours", "", *(f"- {plain(told)}" for told in neighbours.sentences(run.neighbours)), ""]
+    for table in neighbours.tables(run.neighbours):
+        lines += [f"**{table.title}.** {table.caption}", "", *_table(table.names, table.rows)]
+    return lines if run.neighbours else []
 
 
 def _aside(run: RunReport) -> list[str]:
