@@ -149,8 +149,13 @@ def _stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> s
             return f"its {name} is not what was planned for {found.id}"
     if found.device != plan.device:
         return f"trial {found.id} was measured on another device than the run"
-    if found.status == "ok" and not found.throughput_per_s:
-        return f"trial {found.id} is called valid and has no throughput"
+    measured, other = found.throughput_per_s, found.start_up_s
+    if plan.measures == "start_up":
+        measured, other = other, measured
+    if found.status == "ok" and not measured:
+        return f"trial {found.id} is called valid and has no {plan.measures.replace('_', '-')}"
+    if other is not None:
+        return f"trial {found.id} measured something else than the run"
     if found.status == "ok" and found.gate is not None and not found.gate.valid:
         return f"trial {found.id} is called valid, and its gate says otherwise"
     if not _possible(found):
@@ -162,8 +167,11 @@ def _possible(found: TrialRecord) -> bool:
     """Whether its speeds and times are such as devices have, so that reckoning with them cannot overflow."""
     latencies = [one for one in (found.latency_ms, *found.tenant_latency_ms) if one]
     times = (value for one in latencies for value in (one.p50, one.p90, one.p95, one.p99, one.mean))
-    greatest = max((found.throughput_per_s or 0.0, *found.tenant_throughput_per_s, *times))
-    return greatest <= GREATEST and (not found.throughput_per_s or found.throughput_per_s >= LEAST_PER_S)
+    starts = (*found.tenant_start_up_s, *([] if found.start_up_s is None else [found.start_up_s]))
+    rates = (*found.tenant_throughput_per_s, *found.neighbour_throughput_per_s)
+    greatest = max((found.throughput_per_s or 0.0, *rates, *starts, *times))
+    slow = found.throughput_per_s and found.throughput_per_s < LEAST_PER_S
+    return greatest <= GREATEST and not slow and all(start >= 1 / GREATEST for start in starts)
 
 
 def content(path: Path) -> bytes:

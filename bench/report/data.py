@@ -75,7 +75,7 @@ def _run_report(run: StoredRun) -> RunReport:
     aside: list[SetAside] = list(run.set_aside)
     cells = [_cell(evidence, row, aside) for row in rows(run.plan, run.trials)]
     timelines = {}
-    watched = [trial for trial in run.trials if trial.status != "failed"]  # a failed trial has no telemetry
+    watched = [trial for trial in run.trials if _has_window(run, trial)]
     for trial in sorted(watched, key=lambda trial: trial.status == "ok")[:TIMELINES]:
         found = timeline(run, trial)
         if isinstance(found, SetAside):
@@ -85,12 +85,17 @@ def _run_report(run: StoredRun) -> RunReport:
     return RunReport(run, cells, _floors(evidence), interference(run), timelines, aside)
 
 
+def _has_window(run: StoredRun, trial: TrialRecord) -> bool:
+    """Whether its requests and telemetry were recorded: not those of a failed trial, nor of tenants that start."""
+    return trial.status != "failed" and run.plan.measures == "throughput"
+
+
 def _cell(evidence: RunEvidence, row: Row, aside: list[SetAside]) -> CellReport:
     run, cell = evidence.run, (row.partition, row.optimization)
     valid = [trial for trial in evidence.trials_of(cell) if trial.status == "ok"]
     paired = evidence.paired(cell, ("full", run.plan.baseline))
     latencies: list[npt.NDArray[np.float64]] = []
-    for trial in valid:
+    for trial in (trial for trial in valid if _has_window(run, trial)):
         found = read_samples(run, trial)
         if isinstance(found, SetAside):
             aside.append(found)
