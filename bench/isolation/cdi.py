@@ -44,7 +44,7 @@ class EngineLike(Protocol):
 
     kind: Any
     version: str
-    socket: Path
+    api: Any
 
     def create(self, body: dict[str, Any]) -> str: ...
 
@@ -65,7 +65,6 @@ class GpuDevices:
     has NVIDIA's own runtime."""
 
     engine: EngineLike
-    api: Any
     directories: Sequence[Path]
     legacy: bool
     own: OwnSpecifications
@@ -103,7 +102,7 @@ class GpuDevices:
 
         try:
             told = cdi_podman.specification(body, devices.names)
-            answer = self.api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=told)
+            answer = self.engine.api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=told)
             content = answer.json()
         except (cdi_podman.Untranslatable, requests.RequestException, OSError, ValueError) as error:
             raise StartFailed(f"its container cannot be created: {error}") from error
@@ -173,21 +172,14 @@ def _bench_changed_a_layout() -> bool:
 def opened(engine: EngineLike, regenerate: bool = False) -> Iterator[GpuDevices]:
     """For a run. `regenerate`: where the machine's CDI specification is older than a MIG layout that bench made, make
     one for it (nvidia-ctk), of a kind of its own, for as long as the run lasts."""
-    import docker
-
-    api = docker.APIClient(base_url=f"unix://{engine.socket}", version="auto")
+    info = engine.api.info() if engine.kind == "docker" else {}
+    directories = DIRECTORIES if engine.kind == "podman" else tuple(map(Path, info.get("CDISpecDirs") or ()))
+    cdi_own.remove_dead(directories)
+    own = OwnSpecifications((directories or DIRECTORIES)[-1], Owner.this())
     try:
-        info = api.info() if engine.kind == "docker" else {}
-        directories = DIRECTORIES if engine.kind == "podman" else tuple(map(Path, info.get("CDISpecDirs") or ()))
-        cdi_own.remove_dead(directories)
-        own = OwnSpecifications((directories or DIRECTORIES)[-1], Owner.this())
-        legacy = LEGACY_RUNTIME in (info.get("Runtimes") or {})
-        try:
-            yield GpuDevices(engine, api, directories, legacy, own, regenerate)
-        finally:
-            own.remove()
+        yield GpuDevices(engine, directories, LEGACY_RUNTIME in (info.get("Runtimes") or {}), own, regenerate)
     finally:
-        api.close()
+        own.remove()
 
 
 def infeasible(device: Device, directories: Sequence[Path] = DIRECTORIES) -> str | None:

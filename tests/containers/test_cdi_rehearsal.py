@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,63 +18,21 @@ import pytest
 from boards import Board
 from inside import asked, said, tenant
 
-from bench.contract import Device, Launcher, Process, Slot, StartFailed
+from bench.contract import Device, Slot, StartFailed
 from bench.devices.cdi_specification import DIRECTORIES
-from bench.devices.mig.change import applied
 from bench.devices.rehearsal import state
-from bench.isolation import cdi, cdi_podman, host_root, leftovers
-from bench.isolation import engine as engines
+from bench.isolation import cdi_podman
 from bench.isolation.cdi import DeviceArguments, GpuDevices
-from bench.isolation.contained import ContainedProcess
-from bench.isolation.engine import Engine
+from bench.isolation.container import ContainerLauncher, Containers
 from bench.isolation.owner import Owner
-from bench.isolation.tenant_container import Limits, TenantContainer
 from bench.partitions.mig import MigProfiles
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="engines look for CDI specifications where only root writes")
 
-MIB = 2**20
-LIMITS = Limits(memory_bytes=512 * MIB, pids=256, tmp_bytes=16 * MIB, shm_bytes=16 * MIB)
 ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival('cpu')"
 NODES = "sorted(os.listdir('/dev/bench-rehearsal')) if os.path.isdir('/dev/bench-rehearsal') else []"
 SEEN = f"dict(nodes={NODES}, device=os.environ.get('BENCH_REHEARSED_DEVICE'), arrived={ARRIVED})"
 """`arrived` is None where the check passes."""
-
-
-@dataclasses.dataclass
-class GpuLauncher(Launcher):
-    """Containers with the devices of their slots, made as bench.isolation.container makes them."""
-
-    engine: Engine
-    gpus: GpuDevices
-    image: str
-
-    def container(self, arguments: Sequence[str], slot: Slot, devices: DeviceArguments) -> TenantContainer:
-        python_path = host_root.python_path()
-        return TenantContainer(
-            image=self.image,
-            command=[sys.executable, "-P", "-m", *arguments],
-            environment={
-                "PYTHONPATH": os.pathsep.join(map(str, python_path)),
-                **slot.env,
-                **devices.environment,
-            },
-            binds=host_root.binds([*host_root.of_host(), *python_path]),
-            limits=LIMITS,
-            user="65534:65534",
-            labels=leftovers.labels(Owner.this()),
-            cgroup_parent=self.engine.cgroup_parent,
-        )
-
-    def start(
-        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
-    ) -> Process:
-        devices = self.gpus.of(slot)
-        body = self.container(arguments, slot, devices).body()
-        body["HostConfig"] |= devices.host_config
-        process = ContainedProcess(self.engine, self.gpus.create(body, devices), LIMITS.memory_bytes)
-        self.gpus.started(slot, process.pid)
-        return process
 
 
 class Deaf(GpuDevices):
@@ -85,17 +43,11 @@ class Deaf(GpuDevices):
         return self.engine.create(body)
 
 
-@pytest.fixture(scope="module")
-def podman() -> Iterator[Engine]:
-    with engines.opened("podman", None) as engine:
-        yield engine
-
-
 @pytest.fixture
-def launcher(podman: Engine) -> Iterator[GpuLauncher]:
-    image = podman.import_image(*host_root.skeleton())
-    with cdi.opened(podman) as gpus:
-        yield GpuLauncher(podman, gpus, image.id)
+def launcher() -> Iterator[ContainerLauncher]:
+    with Containers(engine="podman", cpu_limit=0.5).opened() as opened:
+        assert isinstance(opened, ContainerLauncher)
+        yield opened
     assert own_files() == []
 
 
@@ -114,7 +66,7 @@ def slices(board: Board, *profiles: str) -> Iterator[tuple[Slot, ...]]:
         yield slots
 
 
-def test_each_container_has_the_mig_device_of_its_slot(launcher: GpuLauncher, tmp_path: Path) -> None:
+def test_each_container_has_the_mig_device_of_its_slot(launcher: ContainerLauncher, tmp_path: Path) -> None:
     with slices(Board(tmp_path), "3g", "2g", "1g", "1g") as slots:
         code = f"say(value={SEEN}); sys.stdin.readline()"
         opened = [tenant(launcher, code, slot) for slot in slots]
@@ -132,13 +84,13 @@ def test_each_container_has_the_mig_device_of_its_slot(launcher: GpuLauncher, tm
         assert one["arrived"] is None
 
 
-def test_a_node_can_be_opened_by_the_tenant(launcher: GpuLauncher, tmp_path: Path) -> None:
+def test_a_node_can_be_opened_by_the_tenant(launcher: ContainerLauncher, tmp_path: Path) -> None:
     with slices(Board(tmp_path), "7g") as (slot,):
         read = f"open('/dev/bench-rehearsal/gi{slot.gpu_instance}', 'rb').read()"
         assert asked(launcher, f"{read}.decode()", slot) == ""
 
 
-def test_without_mig_it_is_the_whole_gpu(launcher: GpuLauncher, tmp_path: Path) -> None:
+def test_without_mig_it_is_the_whole_gpu(launcher: ContainerLauncher, tmp_path: Path) -> None:
     board = Board(tmp_path)
     slot = Slot(0, 1, env={"BENCH_REHEARSED_DRIVER": str(board.path), "CUDA_VISIBLE_DEVICES": board.gpu.address.uuid},
                 gpu=board.gpu.address.uuid)  # fmt: skip
@@ -146,7 +98,7 @@ def test_without_mig_it_is_the_whole_gpu(launcher: GpuLauncher, tmp_path: Path) 
     assert seen == {"nodes": ["ctl", "gpu0"], "device": slot.gpu, "arrived": None}
 
 
-def test_another_layout_within_one_run(launcher: GpuLauncher, tmp_path: Path) -> None:
+def test_another_layout_within_one_run(launcher: ContainerLauncher, tmp_path: Path) -> None:
     board = Board(tmp_path)
     with slices(board, "3g", "3g") as before:
         assert asked(launcher, SEEN, before[0])["arrived"] is None
@@ -156,8 +108,8 @@ def test_another_layout_within_one_run(launcher: GpuLauncher, tmp_path: Path) ->
             launcher.start(["inside", "say()"], before[0], {})
 
 
-def test_an_engine_that_ignores_the_request_is_found_out(launcher: GpuLauncher, tmp_path: Path) -> None:
-    launcher.gpus = Deaf(**vars(launcher.gpus))
+def test_an_engine_that_ignores_the_request_is_found_out(launcher: ContainerLauncher, tmp_path: Path) -> None:
+    deaf = dataclasses.replace(launcher, gpus=Deaf(**vars(launcher.gpus)))
     told = "NotArrived: BENCH_REHEARSED_DEVICE should be {} in this container, and is not set"
     with slices(Board(tmp_path), "1g") as (slot,):
         code = f"""
@@ -168,11 +120,11 @@ except Exception as error:
     say(value=f"{{type(error).__name__}}: {{error}}")
 sys.stdin.readline()
 """
-        with tenant(launcher, code, slot) as link:
+        with tenant(deaf, code, slot) as link:
             assert said(link)[0]["value"] == told.format(slot.gpu)
 
 
-def test_the_rehearsed_driver_knows_its_client_while_it_lives(launcher: GpuLauncher, tmp_path: Path) -> None:
+def test_the_rehearsed_driver_knows_its_client_while_it_lives(launcher: ContainerLauncher, tmp_path: Path) -> None:
     board = Board(tmp_path)
     with slices(board, "2g", "2g") as slots:
         with tenant(launcher, "say(); sys.stdin.readline()", slots[1]) as link:
@@ -183,19 +135,15 @@ def test_the_rehearsed_driver_knows_its_client_while_it_lives(launcher: GpuLaunc
         assert state.read_living(board.path).contexts == ()
 
 
-def test_runs_side_by_side_have_kinds_of_their_own(podman: Engine, tmp_path: Path) -> None:
+def test_runs_side_by_side_have_kinds_of_their_own(launcher: ContainerLauncher, tmp_path: Path) -> None:
     """Two specifications that name one device alike would take it from both."""
-    board = Board(tmp_path)
-    image = podman.import_image(*host_root.skeleton())
-    with applied(board.gpu, board.wanted("1g")) as (mig,), cdi.opened(podman) as gpus:
-        env = {"BENCH_REHEARSED_DRIVER": str(board.path), "CUDA_VISIBLE_DEVICES": mig.uuid}
-        slot = Slot(0, 1, env=env, gpu=mig.uuid, gpu_instance=mig.gpu_instance)
-        other = dataclasses.replace(gpus.own, owner=Owner(gpus.own.owner.boot, gpus.own.owner.namespace, 1, 1))
-        theirs = dataclasses.replace(gpus, own=other)
+    own = launcher.gpus.own
+    other = dataclasses.replace(own, owner=Owner(own.owner.boot, own.owner.namespace, 1, 1))
+    with slices(Board(tmp_path), "1g") as (slot,):
         try:
-            names = [one.of(slot).names for one in (theirs, gpus)]
+            names = [gpus.of(slot).names for gpus in (launcher.gpus, dataclasses.replace(launcher.gpus, own=other))]
             assert names[0] != names[1]
-            assert asked(GpuLauncher(podman, gpus, image.id), SEEN, slot)["arrived"] is None
+            assert asked(launcher, SEEN, slot)["arrived"] is None
         finally:
             other.remove()
 
@@ -211,7 +159,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_run_left_is_removed_and_what_others_have_stays(podman: Engine) -> None:
+def test_what_a_killed_run_left_is_removed_and_what_others_have_stays() -> None:
     folder = DIRECTORIES[-1]
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -220,21 +168,20 @@ def test_what_a_killed_run_left_is_removed_and_what_others_have_stays(podman: En
     theirs = folder / "vendor.json"
     theirs.write_text("{}")
     try:
-        with cdi.opened(podman):
+        with Containers(engine="podman").opened():
             assert not any(path.exists() for path in left)
             assert theirs.exists()
     finally:
         theirs.unlink()
 
 
-def test_what_is_said_to_podman_is_what_docker_s_words_mean(launcher: GpuLauncher) -> None:
+def test_what_is_said_to_podman_is_what_docker_s_words_mean(launcher: ContainerLauncher) -> None:
     """One container is asked for by Docker's interface and one by podman's own. What the runtime is told is the same,
     but that podman adds folders to write to when it is asked by Docker's."""
-    whole = dataclasses.replace(LIMITS, cpus=(0,), cpu=0.5)
-    container = launcher.container(["inside", "sys.stdin.readline()"], Slot(0, 1), DeviceArguments())
-    body = dataclasses.replace(container, limits=whole).body()
-    api = launcher.gpus.api
-    answer = api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=cdi_podman.specification(body, []))
+    slot = Slot(0, 1, cpus=(0,))
+    body = launcher._container(["inside", "sys.stdin.readline()"], slot, {}, (), DeviceArguments()).body()
+    told = cdi_podman.specification(body, [])
+    answer = launcher.engine.api.post(f"http+docker://localhost/{cdi_podman.CREATE}", json=told)
     theirs, ours = launcher.engine.create(body), answer.json()["Id"]
     try:
         docker, podman = (told_runtime(launcher, one) for one in (theirs, ours))
@@ -249,11 +196,11 @@ def test_what_is_said_to_podman_is_what_docker_s_words_mean(launcher: GpuLaunche
     assert docker["process"]["capabilities"] == {} and docker["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
-def told_runtime(launcher: GpuLauncher, container: str) -> dict[str, Any]:
+def told_runtime(launcher: ContainerLauncher, container: str) -> dict[str, Any]:
     """The OCI specification of a container, without what names it."""
     launcher.engine.start(container)
     url = f"http+docker://localhost/v4.0.0/libpod/containers/{container}/json"
-    text = Path(launcher.gpus.api.get(url).json()["OCIConfigPath"]).read_text()
+    text = Path(launcher.engine.api.get(url).json()["OCIConfigPath"]).read_text()
     told: dict[str, Any] = json.loads(text.replace(container, "ID").replace(container[:12], "ID"))
     for name in ("annotations", "root"):
         del told[name]
