@@ -18,6 +18,7 @@ from bench.judge.published import Published
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
+from bench.records import TrialRecord
 from bench.report.timeline import Timeline, timeline
 from bench.stored import SetAside, StoredRun
 from bench.stored_tables import read_samples

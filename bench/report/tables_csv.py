@@ -19,8 +19,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 VERDICTS = (
     "claim", "verdict", "counted", "evidence", "run", "device", "device_kind", "partition", "workload", "scenario",
-    "optimization", "baseline", "role", "metric", "speedup", "speedup_low", "speedup_high", "pairs", "judged_level", "judged_low",
-    "judged_high", "quality_metric", "quality_loss", "quality_loss_upper", "quality_margin", "blocks", "lost_blocks",
+    "optimization", "baseline", "role", "metric", "speedup", "speedup_low", "speedup_high", "pairs", "judged_level",
+    "judged_low", "judged_high", "quality_metric", "quality_loss", "quality_loss_upper", "quality_margin", "blocks", "lost_blocks",
     "more_blocks", "fragile", "reason",
 )  # fmt: skip
 CELLS = (
