@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +13,27 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from bench.contract import Device, Isolation, Launcher, Process, Slot, StartFailed, plugin
+from bench.contract import Device, Isolation, Launcher, Partition, Process, Slot, StartFailed, plugin
 from bench.errors import BenchError, InfeasibleHere
+from bench.isolation import cdi, host_root, leftovers
 from bench.isolation import engine as engines
-from bench.isolation import host_root, leftovers
+from bench.isolation.cdi import DeviceArguments, GpuDevices
 from bench.isolation.contained import ContainedProcess
 from bench.isolation.engine import Engine, EngineFailed, Image, NoEngine
+from bench.isolation.images import NoImage, find_image
 from bench.isolation.owner import Owner
 from bench.isolation.process import THREAD_VARIABLES
-from bench.isolation.tenant_container import TMP, Limits, TenantContainer, devices_of
+from bench.isolation.tenant_container import TMP, Limits, TenantContainer
 
 WHERE = "isolation.container"
+MPS = "bench.partitions.mps"
 NOBODY = 65534
 MIB, GIB = 2**20, 2**30
 PASSED = ("LANG", "LC_ALL")
 """Variables of the host that tenants see, beside PYTHONPATH. `environment` names others."""
+
+OWN = {"HOME": TMP, "TMPDIR": TMP, "USER": "bench", "PYTHONDONTWRITEBYTECODE": "1"}
+"""What every tenant's environment has: there is one place to write to."""
 
 
 @plugin
@@ -35,11 +42,14 @@ class Containers(Isolation):
 
     engine, socket: which engine serves; null: CONTAINER_HOST or DOCKER_HOST, else the usual sockets, else a service of
         podman that bench starts for itself.
-    image: null: the host's own programs and libraries, read-only, over an image of a few folders.
+    image: slim, full: the newest that `bench image build` made of this bench; or the name or id of another one. null:
+        the host's own programs and libraries, read-only, over an image of a few folders.
     environment: what tenants find in theirs, beside what bench puts there.
     folders: what else of the host they may read.
     memory_limit_bytes: null: nine tenths of the machine's memory, so that a tenant dies of it and not the machine.
     cpu_limit: cores' worth of time; null: as much as there is on the slot's CPUs.
+    regenerate_cdi: where NVIDIA's description of the GPU is older than a MIG layout that bench made, have it made anew
+        for the run (nvidia-ctk); off: such a trial fails, and says so.
     """
 
     engine: Literal["auto", "podman", "docker"] = "auto"
@@ -52,40 +62,52 @@ class Containers(Isolation):
     pids_limit: Annotated[int, pydantic.Field(ge=16)] = 4096
     tmp_size_bytes: Annotated[int, pydantic.Field(ge=MIB)] = 2 * GIB
     shm_size_bytes: Annotated[int, pydantic.Field(ge=MIB)] = GIB
+    regenerate_cdi: bool = False
     preheated: bool = False
 
     def infeasible(self, device: Device) -> str | None:
         found = engines.find(self.engine, self.socket)
-        return found if isinstance(found, str) else None
+        return found if isinstance(found, str) else cdi.infeasible(device)
+
+    def infeasible_in(self, partition: Partition, device: Device) -> str | None:
+        # By name, because isolations do not know partitions.
+        if any(base.__module__ == MPS for base in type(partition).__mro__):
+            return "clients of the Multi-Process Service share a daemon on the host, which containers do not reach"
+        return None
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
         owner = Owner.this()
         try:
             with engines.opened(self.engine, self.socket) as engine:
-                leftovers.remove_dead(engine)
-                launcher = ContainerLauncher(self, engine, self._image(engine), owner)
+                image = self._ready(engine)
                 try:
-                    yield launcher
+                    with cdi.opened(engine, self.regenerate_cdi) as gpus:
+                        yield ContainerLauncher(self, engine, image, gpus, owner)
                 finally:
                     _clear(engine, owner)
         except NoEngine as error:
             raise _infeasible(str(error)) from error
 
-    def _image(self, engine: Engine) -> Image:
+    def _ready(self, engine: Engine) -> Image:
+        """The image, in an engine that dead runs have left nothing in."""
         try:
-            if self.image is None:
-                return engine.import_image(*host_root.skeleton())
-            found = engine.image(self.image)
+            leftovers.remove_dead(engine)
+            return engine.import_image(*host_root.skeleton()) if self.image is None else self._named(engine, self.image)
         except EngineFailed as error:
             raise _infeasible(f"{engine}: {error}") from error
-        if found is None:
+
+    def _named(self, engine: Engine, name: str) -> Image:
+        found = find_image(engine.api, name)
+        if isinstance(found, NoImage):
             raise InfeasibleHere(
-                f"{engine} has no image {self.image}",
-                where=f"{WHERE}.image={self.image}",
-                hint="make it by `bench image build`, or say image=null for the host's own programs",
+                f"{engine}: {found.reason}",
+                where=f"{WHERE}.image={name}",
+                hint="`bench image` makes and lists images; image=null takes the host's own programs",
             )
-        return found
+        image = engine.image(found)
+        assert image is not None
+        return dataclasses.replace(image, name=name)
 
     def limits(self, slot: Slot) -> Limits:
         return Limits(
@@ -105,6 +127,7 @@ class ContainerLauncher(Launcher):
     options: Containers
     engine: Engine
     image: Image
+    gpus: GpuDevices
     owner: Owner
 
     def confinement(self, slot: Slot) -> dict[str, Any]:
@@ -126,34 +149,42 @@ class ContainerLauncher(Launcher):
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
     ) -> Process:
-        asked = self._container(arguments, slot, environment, folders)
+        devices = self.gpus.of(slot)
+        asked = self._container(arguments, slot, environment, folders, devices)
         try:
             self.engine.revive()
-            container = self.engine.create(asked.body())
+            container = self.gpus.create(asked.body(), devices)
         except EngineFailed as error:
             raise StartFailed(f"its container cannot be created: {error}") from error
-        return ContainedProcess(self.engine, container, asked.limits.memory_bytes)
+        process = ContainedProcess(self.engine, container, asked.limits.memory_bytes)
+        self.gpus.started(slot, process.pid)
+        return process
 
     def _container(
-        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path]
+        self,
+        arguments: Sequence[str],
+        slot: Slot,
+        environment: Mapping[str, str],
+        folders: Sequence[Path],
+        devices: DeviceArguments,
     ) -> TenantContainer:
         of_host = host_root.of_host() if self.options.image is None else []
         python_path = host_root.python_path()
         python = sys.executable if self.options.image is None else "python"
+        passed = {name: os.environ[name] for name in PASSED if name in os.environ}
+        if python_path:
+            passed["PYTHONPATH"] = os.pathsep.join(map(str, python_path))
         return TenantContainer(
             image=self.image.id,
             command=[python, "-P", "-m", *arguments],
             environment={
-                **{name: os.environ[name] for name in PASSED if name in os.environ},
-                **({"PYTHONPATH": os.pathsep.join(map(str, python_path))} if python_path else {}),
-                "HOME": TMP,
-                "TMPDIR": TMP,
-                "USER": "bench",
-                "PYTHONDONTWRITEBYTECODE": "1",
+                **passed,
+                **OWN,
                 **environment,
                 **slot.env,
                 **dict.fromkeys(THREAD_VARIABLES, str(slot.threads)),
                 **self.options.environment,
+                **devices.environment,
             },
             binds=host_root.binds([*of_host, *python_path, *folders, *self.options.folders]),
             limits=self.options.limits(slot),
@@ -161,7 +192,7 @@ class ContainerLauncher(Launcher):
             labels=leftovers.labels(self.owner),
             user_namespace="keep-id" if self.engine.kind == "podman" and self.engine.rootless else None,
             cgroup_parent=self.engine.cgroup_parent,
-            devices=devices_of(slot),
+            devices=devices.host_config,
         )
 
     def _user(self) -> str:

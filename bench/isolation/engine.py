@@ -52,9 +52,9 @@ class Engine:
         self._connect()
 
     def _connect(self) -> None:
-        self._api = _client(self.socket)
-        version = _told(self._api.version, self.socket)
-        info = _told(self._api.info, self.socket)
+        self.api = _client(self.socket)
+        version = _told(self.api.version, self.socket)
+        info = _told(self.api.info, self.socket)
         try:
             parts = {str(part["Name"]): str(part["Version"]) for part in version.get("Components") or []}
             self.kind: Kind = "podman" if "Podman Engine" in parts else "docker"
@@ -88,18 +88,18 @@ class Engine:
             raise EngineFailed(str(error)) from error
 
     def close(self) -> None:
-        self._api.close()
+        self.api.close()
         if self._service:
             self._service.stop()
 
     # --- images ---
 
     def image(self, name: str) -> Image | None:
-        """The image of that name, if the engine has it."""
+        """The image of that name or id, if the engine has it."""
         from docker.errors import ImageNotFound
 
         try:
-            told = self._api.inspect_image(name)
+            told = self.api.inspect_image(name)
         except ImageNotFound:
             return None
         except _errors() as error:
@@ -113,8 +113,8 @@ class Engine:
             return found
         try:
             # podman 4 drops the tag that is given with an import.
-            told = self._api.import_image_from_data(content)
-            self._api.tag(json.loads(told.strip().splitlines()[-1])["status"], REPOSITORY, tag)
+            told = self.api.import_image_from_data(content)
+            self.api.tag(json.loads(told.strip().splitlines()[-1])["status"], REPOSITORY, tag)
         except _errors(KeyError) as error:
             raise EngineFailed(f"a root of a few folders could not be imported: {_words(error)}") from error
         if found := self.image(name):
@@ -125,18 +125,18 @@ class Engine:
 
     def create(self, body: dict[str, Any]) -> str:
         """A container's id. `body` as in the API's documentation of /containers/create."""
-        return str(self._call(self._api.create_container_from_config, body)["Id"])
+        return str(self._call(self.api.create_container_from_config, body)["Id"])
 
     def start(self, container: str) -> None:
-        self._call(self._api.start, container)
+        self._call(self.api.start, container)
 
     def state(self, container: str) -> dict[str, Any]:
-        return dict(self._call(self._api.inspect_container, container)["State"])
+        return dict(self._call(self.api.inspect_container, container)["State"])
 
     def exit_status(self, container: str, timeout_s: float) -> int | None:
         """Once it has ended; None where the engine does not know by then."""
         try:
-            return int(self._api.wait(container, timeout=timeout_s)["StatusCode"])
+            return int(self.api.wait(container, timeout=timeout_s)["StatusCode"])
         except _errors(KeyError, TypeError):
             return None
 
@@ -152,7 +152,7 @@ class Engine:
         from docker.errors import NotFound
 
         try:
-            self._api.remove_container(container, v=True, force=True)
+            self.api.remove_container(container, v=True, force=True)
         except NotFound:
             return
         except _errors() as error:
@@ -161,13 +161,13 @@ class Engine:
     def answers(self) -> bool:
         """Whether it is still there."""
         try:
-            return bool(self._api.ping())
+            return bool(self.api.ping())
         except _errors():
             return False
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
         """All containers with that label ("name" or "name=value"), running or not."""
-        return list(self._call(self._api.containers, all=True, filters={"label": label}))
+        return list(self._call(self.api.containers, all=True, filters={"label": label}))
 
     def _call(self, function: Any, *arguments: Any, **options: Any) -> Any:
         try:

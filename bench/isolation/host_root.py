@@ -4,6 +4,7 @@ interpreter, its environment and bench are bound, read-only, under the names tha
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import os
 import sys
@@ -11,13 +12,12 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import bench
-import workloads
-
 DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp", "usr", "var")
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 """Links into /usr on most distributions, directories on others."""
 OF_HOST = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
+PACKAGES = ("bench", "workloads")
+"""Beside the environment, where they are installed to be edited."""
 PASSWD = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n"
 
 
@@ -26,7 +26,8 @@ def skeleton() -> tuple[str, bytes]:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in DIRECTORIES:
-            tar.addfile(_entry(name, tarfile.DIRTYPE, 0o755))
+            # A runtime gives what it mounts over a folder the mode of that folder, whatever is asked for.
+            tar.addfile(_entry(name, tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755))
         for name in MERGED:
             path = Path("/") / name
             if path.is_symlink():
@@ -49,7 +50,8 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 def of_host() -> list[Path]:
     """What tenants need of the host to run this interpreter, with what is installed for it and this bench."""
     merged = [path for name in MERGED if (path := Path("/") / name).is_dir() and not path.is_symlink()]
-    packages = [Path(str(package.__file__)).parent for package in (bench, workloads)]
+    found = [importlib.util.find_spec(package) for package in PACKAGES]
+    packages = [Path(spec.origin).parent for spec in found if spec and spec.origin]
     python = [Path(sys.base_prefix), Path(sys.prefix), *_hops(Path(sys.executable))]
     return [*map(Path, OF_HOST), *merged, *python, *packages]
 

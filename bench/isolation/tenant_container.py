@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.contract import Slot, StartFailed
-
 TMP = "/tmp"
 SELINUX = Path("/sys/fs/selinux/enforce")
 NANO = 1_000_000_000
@@ -87,10 +85,3 @@ class TenantContainer:
         if self.user_namespace:
             host["UsernsMode"] = self.user_namespace
         return host
-
-
-def devices_of(slot: Slot) -> dict[str, Any]:
-    """The slot's GPU as a part of the request. The one place where a slot's GPU becomes one."""
-    if slot.gpu is not None:
-        raise StartFailed("GPU devices in containers come with cdi.py")
-    return {}

@@ -20,6 +20,7 @@ def say(**message):
     sys.stdout.flush()
 
 exec(sys.argv[1])
+sys.stdin.read()  # who starts it has to see it first
 """
 """`python -m inside CODE`"""
 WAITS = "say(); sys.stdin.readline(); say(last=True); sys.stdin.readline()"

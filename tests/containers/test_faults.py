@@ -38,8 +38,10 @@ def test_a_tenant_that_is_out_of_memory(options: dict[str, object]) -> None:
 
 
 def test_a_tenant_that_exits(options: dict[str, object]) -> None:
-    with launcher(options) as opened, tenant(opened, "say(); sys.stderr.write('gone\\n'); sys.exit(3)") as link:
+    exits = "say(); sys.stdin.readline(); sys.stderr.write('gone\\n'); sys.exit(3)"
+    with launcher(options) as opened, tenant(opened, exits) as link:
         said(link)
+        link.send(go=1)
         assert failure(link) == "tenant0 exited with status 3; last words: gone"
 
 

@@ -17,6 +17,7 @@ from inside import WAITS, asked, left, said, tenant
 
 from bench.contract import Slot
 from bench.isolation import leftovers
+from bench.isolation.cdi import DeviceArguments
 from bench.isolation.container import ContainerLauncher
 from bench.isolation.owner import Owner
 
@@ -114,7 +115,8 @@ def test_what_is_not_ours_is_kept(options: dict[str, object], monkeypatch: pytes
         for case, (labels, _) in cases.items():
             with monkeypatch.context() as patch:
                 patch.setattr(leftovers, "labels", lambda _, labels=labels: labels)
-                made[case] = opened.engine.create(opened._container(["inside", ""], Slot(0, 1), {}, ()).body())
+                asked = opened._container(["inside", ""], Slot(0, 1), {}, (), DeviceArguments())
+                made[case] = opened.engine.create(asked.body())
         try:
             assert leftovers.remove_dead(opened.engine) == 3
             there = {container["Id"] for container in opened.engine.labelled("bench")}
