@@ -20,8 +20,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 VERDICTS = (
     "claim", "verdict", "counted", "evidence", "run", "device", "device_kind", "partition", "workload", "scenario",
     "optimization", "baseline", "role", "metric", "speedup", "speedup_low", "speedup_high", "pairs", "judged_level",
-    "judged_low", "judged_high", "quality_metric", "quality_loss", "quality_loss_upper", "quality_margin", "blocks", "lost_blocks",
-    "more_blocks", "fragile", "reason",
+    "judged_low", "judged_high", "quality_metric", "quality_loss", "quality_loss_upper", "quality_margin", "blocks",
+    "lost_blocks", "more_blocks", "fragile", "reason",
 )  # fmt: skip
 CELLS = (
     "run", "device", "workload", "scenario", "partition", "optimization", "tenants", "batch_size", "valid", "measured",
