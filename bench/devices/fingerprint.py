@@ -15,6 +15,7 @@ import psutil
 import bench
 from bench.contract import Device, GpuAddress
 from bench.devices import host, nvml
+from bench.devices.container_stack import container_stack
 from bench.devices.fingerprint_gpu import fingerprint_gpu
 from bench.devices.gpu import text
 from bench.devices.gpu_warnings import gpu_warnings
@@ -54,6 +55,7 @@ def fingerprint(device: Device | None = None, detect_energy: bool = False) -> di
         "transparent_hugepages": _read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "swappiness": _read("/proc/sys/vm/swappiness"),
         "cgroup_cpu_quota": host.cpu_quota(),
+        "containers": container_stack(),
         "load_average": list(os.getloadavg()),
         "versions": _versions(),
         "environment": {

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.composition import hydra_ready, options, user_folders
 from bench.config import Experiment, load_experiments
+from bench.devices import container_stack
 from bench.devices.fingerprint import fingerprint, warnings
 from bench.devices.nvml import NvmlError
 from bench.errors import ConfigError
@@ -75,6 +76,7 @@ def _lines(found: dict[str, Any], told: list[tuple[str, str]], infeasible: list[
         f"cpu       {cpu['name']}, {len(cpu['usable'])} of {cpu['online']} cores usable, {' '.join(cpu['flags'])}",
         f"memory    {found['memory_bytes'] / 2**30:.1f} GiB",
         *_gpu_lines(found["gpu"]),
+        *container_stack.words(found["containers"]),
         f"libraries {installed}",
     ]
     if missing:
