@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import platform
-import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import clock
 from bench.errors import BenchError, InfeasibleHere
-from bench.isolation.image_wheels import check_extras, collected, requirement
+from bench.isolation.engine import Engine
+from bench.isolation.image_base import BASES, base_image, check_python, line_of, words
+from bench.isolation.image_leftovers import end_steps, remove_leftovers, remove_working_containers
+from bench.isolation.image_wheels import collected, requirement
 from bench.isolation.images import BUILD, CODE, CONTENT, EXTRAS, REPOSITORY, VARIANT, code_in
 from bench.isolation.owner import Owner
 
 CONTAINERFILE = Path(__file__).with_name("Containerfile")
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-BASES = {"slim": f"python:{PYTHON}-slim", "full": f"python:{PYTHON}"}
-"""What images are built on when nothing is said: the full one on what brings compilers along."""
-ABOUT = (
-    "import platform as p; print(p.python_implementation(), *p.python_version_tuple()[:2], p.machine(), *p.libc_ver())"
-)
 CHUNK_BYTES = 2**20
 
 
@@ -40,20 +35,24 @@ class Built:
 
 
 def build(
-    client: Any, variant: str, extras: Sequence[str], base: str | None, folder: Path, tell: Callable[[str], None]
-) -> Built:
-    """The image of that variant, built unless it is there. `folder` keeps wheels, `tell` is told how it goes on."""
+    client: Any, engine: Engine, variant: str, extras: Sequence[str], base: str | None, folder: Path,
+    tell: Callable[[str], None],
+) -> Built:  # fmt: skip
+    """The image of that variant, built unless it is there. `client` is the Docker SDK's, of `engine`. `folder` keeps
+    wheels, `tell` is told how it goes on."""
     from docker.errors import DockerException, ImageNotFound
     from requests import RequestException
 
-    started_s = time.monotonic()
-    check_extras(extras)
+    started_ns = clock.now_ns()
     base = base or BASES[variant]
     try:
-        _remove_leftovers(client)
-        base_id = _base(client, base, tell)
-        _check_python(client, base, base_id)
+        base_id = base_image(client, base, tell)
+        labels = {BUILD: str(Owner.this())}
+        check_python(client, base, base_id, labels, engine.cgroup_parent)
         with collected(folder, extras, tell) as wheels:
+            if engine.own:  # by which nobody else builds while we have the lock of the wheels
+                remove_working_containers(client)
+            remove_leftovers(client)
             contents: dict[str, Path | bytes] = {
                 "Containerfile": CONTAINERFILE,
                 "wheels/requirements.txt": f"{requirement(extras)}\n".encode(),
@@ -65,107 +64,47 @@ def build(
                 image, anew = client.images.get(tag), False
             except ImageNotFound:
                 (own,) = (wheel for wheel in wheels if wheel.name.startswith("bench-"))
-                labels = {VARIANT: variant, CONTENT: content, CODE: code_in(own), EXTRAS: ",".join(sorted(set(extras)))}
-                _build(client, tag, base_id, contents, labels, tell)
+                labels |= {
+                    VARIANT: variant,
+                    CONTENT: content,
+                    CODE: code_in(own),
+                    EXTRAS: ",".join(sorted(set(extras))),
+                }
+                _build(client, tag, base_id, contents, labels, engine.own, tell)
                 image, anew = client.images.get(tag), True
     except (DockerException, RequestException) as error:
-        raise _refused(_words(error), f"bench image build --variant {variant}") from error
-    spent_s = time.monotonic() - started_s
+        raise _refused(words(error), f"bench image build --variant {variant}") from error
+    spent_s = clock.seconds(clock.now_ns() - started_ns)
     return Built(tag, image.id, image.attrs["Size"], len(image.attrs["RootFS"]["Layers"]), round(spent_s, 3), anew)
-
-
-def _base(client: Any, base: str, tell: Callable[[str], None]) -> str:
-    """The id of the base, which the engine fetches if it lacks it."""
-    from docker.errors import APIError, ImageNotFound
-    from docker.utils import parse_repository_tag
-
-    with suppress(ImageNotFound):
-        return str(client.images.get(base).id)
-    tell(f"fetching {base}")
-    name, tag = parse_repository_tag(base)
-    try:
-        told = [
-            line["error"]
-            for line in client.api.pull(name, tag or "latest", stream=True, decode=True)
-            if "error" in line
-        ]
-        if not told:
-            return str(client.images.get(base).id)
-    except APIError as error:
-        told = [_words(error)]
-    raise InfeasibleHere(
-        f"there is no image {base}, and the engine cannot fetch it: {_line(told[0])}",
-        where="--base",
-        hint="--base IMAGE names another that has Python with venv; docs/containers.md shows how to make one",
-    )
-
-
-def _check_python(client: Any, base: str, base_id: str) -> None:
-    """Wheels are collected by the Python that runs here, for others like it: the base's must be one."""
-    from docker.errors import ContainerError, DockerException
-
-    implementation, major, minor = platform.python_implementation(), *platform.python_version_tuple()[:2]
-    ours = [implementation, major, minor, platform.machine(), platform.libc_ver()[0]]
-    try:
-        told = client.containers.run(
-            base_id, ["-c", ABOUT], entrypoint=["python3"], network_mode="none", remove=True,
-            labels={BUILD: str(Owner.this())},
-        )  # fmt: skip
-    except (ContainerError, DockerException) as error:
-        raise InfeasibleHere(
-            f"{base} has no python3 that starts: {_words(error)}",
-            where="--base",
-            hint="name one that has, with venv",
-        ) from error
-    theirs = told.decode().split()[: len(ours)]
-    if theirs != ours:
-        found, wanted = (f"{each[0]} {'.'.join(each[1:3])} on {' '.join(each[3:])}" for each in (theirs, ours))
-        raise InfeasibleHere(
-            f"{base} has {found}, and bench runs on {wanted}: wheels that fit the one do not fit the other",
-            where="--base",
-            hint=f"--base {BASES['slim']}, say, or call bench by the Python that the base has",
-        )
 
 
 def _build(
     client: Any, tag: str, base_id: str, contents: Mapping[str, Path | bytes], labels: dict[str, str],
-    tell: Callable[[str], None],
+    own: bool, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
-    ours = str(Owner.this())
-    lines = client.api.build(
-        fileobj=_context(contents), custom_context=True, dockerfile="Containerfile", tag=tag,
-        target=labels[VARIANT], buildargs={"BASE": base_id, "BUILD": ours}, labels={**labels, BUILD: ours},
-        network_mode="none", nocache=True, rm=True, forcerm=True, decode=True,
-    )  # fmt: skip
+    from docker.errors import DockerException
+    from requests import RequestException
+
+    heard: list[str] = []
     try:
-        heard: list[str] = []
-        for line in lines:
+        for line in client.api.build(
+            fileobj=_context(contents), custom_context=True, dockerfile="Containerfile", tag=tag,
+            target=labels[VARIANT], buildargs={"BASE": base_id, "BUILD": labels[BUILD]}, labels=labels,
+            network_mode="none", nocache=True, rm=True, forcerm=True, decode=True,
+        ):  # fmt: skip
             if "error" in line:
-                reasons = [text for text in heard if text.startswith("ERROR:")]
-                raise _refused("; ".join([*reasons[:1], _line(line["error"])]), f"building {tag}")
+                reasons = [text.removeprefix("ERROR: ") for text in heard if text.startswith("ERROR: ")]
+                raise _refused("; ".join([*reasons[:1], line_of(line["error"])]), f"building {tag}")
             for text in filter(None, map(str.strip, line.get("stream", "").splitlines())):
                 heard.append(text)
                 tell(text)
+    except KeyboardInterrupt:
+        if own:
+            end_steps(client)
+        raise
     finally:
-        lines.close()
-        _remove_leftovers(client)
-
-
-def _remove_leftovers(client: Any) -> None:
-    """Stages and steps of builds that have ended, which no name leads to, however they ended: this one's, and those of
-    processes that are dead."""
-
-    def left(labels: Mapping[str, str]) -> bool:
-        owner = Owner.parse(labels.get(BUILD, ""))
-        return owner is not None and (owner.dead or owner == Owner.this())
-
-    for container in client.containers.list(all=True, filters={"label": BUILD}, ignore_removed=True):
-        if left(container.labels) and VARIANT not in container.labels:  # tenants inherit their image's labels
-            container.remove(force=True)
-    for image in client.images.list(filters={"dangling": True, "label": BUILD}):
-        if left(image.labels):
-            with suppress(Exception):  # gone already, with one that was made of it
-                client.images.remove(image.id)
+        with suppress(DockerException, RequestException):  # an engine that is gone is told of already
+            remove_leftovers(client)
 
 
 def _digest(variant: str, base_id: str, contents: Mapping[str, Path | bytes]) -> str:
@@ -202,16 +141,7 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
 def _refused(told: str, where: str) -> BenchError:
     full = "no space left" in told.lower()
     return InfeasibleHere(
-        f"the engine could not build the image: {_line(told)}",
+        f"the engine could not build the image: {line_of(told)}",
         where=where,
         hint="free space where the engine keeps its images" if full else "what the build said stands above",
     )
-
-
-def _words(error: Exception) -> str:
-    """What the engine said, on one line."""
-    return _line(str(getattr(error, "explanation", None) or error))
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

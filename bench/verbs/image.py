@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.config import default_cache_dir
 from bench.errors import ConfigError, InfeasibleHere, Interrupted
-from bench.isolation import engine
+from bench.isolation import engine, leftovers
+from bench.isolation.image_wheels import check_extras
 from bench.isolation.images import own_images
 from bench.printable import printable
 
@@ -24,10 +25,11 @@ def run(
     given = {"--variant": variant, "--extras": extras, "--base": base}
     if action != "build" and (strange := [name for name, value in given.items() if value is not None]):
         raise ConfigError(f"{strange[0]} is for bench image build", where=f"bench image {action}", hint="leave it out")
-    with _client(choice) as client:
+    names = [name for name in (extras or "").split(",") if name]
+    check_extras(names)
+    with _client(choice) as (client, found):
         if action == "build":
-            names = [name for name in (extras or "").split(",") if name]
-            answer = _build(client, variant or "slim", names, base)
+            answer = _build(client, found, variant or "slim", names, base)
             lines = [str(answer["tag"])]
         else:
             images = own_images(client.api)
@@ -44,12 +46,12 @@ def run(
     return 0
 
 
-def _build(client: Any, variant: str, extras: Sequence[str], base: str | None) -> dict[str, Any]:
+def _build(client: Any, found: engine.Engine, variant: str, extras: Sequence[str], base: str | None) -> dict[str, Any]:
     from bench.isolation.image_build import build
 
     folder = Path(default_cache_dir()).expanduser().absolute() / "wheels"
     try:
-        built = build(client, variant, extras, base, folder, _tell)
+        built = build(client, found, variant, extras, base, folder, _tell)
     except OSError as error:
         raise InfeasibleHere(
             f"wheels cannot be kept: {error.strerror or error}", where=str(folder), hint="free space there, or set "
@@ -80,17 +82,19 @@ def _removed(client: Any, images: Sequence[Any]) -> list[Any]:
 
 
 @contextmanager
-def _client(choice: engine.Choice) -> Iterator[Any]:
-    """A client of the Docker SDK, of the engine that isolation=container would take."""
+def _client(choice: engine.Choice) -> Iterator[tuple[Any, engine.Engine]]:
+    """The engine that isolation=container would take, and a client of the Docker SDK that speaks to it."""
     try:
         with engine.opened(choice, None) as found:
             from docker import DockerClient
 
             client = DockerClient(base_url=f"unix://{found.socket}", version="auto", timeout=engine.TIMEOUT_S)
             try:
-                yield client
+                yield client, found
             finally:
                 client.close()
+                if found.cgroup_parent:
+                    leftovers.remove_cgroup(found.cgroup_parent)
     except engine.NoEngine as error:
         raise InfeasibleHere(
             str(error), where=f"--engine {choice}", hint="install podman, or start docker; docs/containers.md"
