@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.contract import Device, Slot, StartFailed
-from bench.devices.cdi_freshness import outdated
+from bench.devices.cdi_freshness import PROC, outdated
 from bench.devices.cdi_specification import DIRECTORIES, Ambiguous, CdiFile, Described, find, read_files
 from bench.devices.mig import journal
 from bench.devices.rehearsal import cdi as rehearsal
@@ -62,13 +62,14 @@ class DeviceArguments:
 @dataclass(frozen=True)
 class GpuDevices:
     """Of one run. directories: where its engine looks for CDI specifications, () where it does not. legacy: whether it
-    has NVIDIA's own runtime."""
+    has NVIDIA's own runtime. proc: where the driver tells of its layout."""
 
     engine: EngineLike
     directories: Sequence[Path]
     legacy: bool
     own: OwnSpecifications
-    regenerate: bool = False
+    regenerate: bool
+    proc: Path
 
     @property
     def _name(self) -> str:
@@ -106,8 +107,9 @@ class GpuDevices:
             content = answer.json()
         except (cdi_podman.Untranslatable, requests.RequestException, OSError, ValueError) as error:
             raise StartFailed(f"its container cannot be created: {error}") from error
+        content = content if isinstance(content, dict) else {}
         if answer.status_code != requests.codes.created or "Id" not in content:
-            reason = content.get("cause") or content.get("message") or answer.status_code
+            reason = content.get("message") or content.get("cause") or f"{self._name} says {answer.status_code}"
             raise StartFailed(f"its container cannot be created: {reason}")
         return str(content["Id"])
 
@@ -136,30 +138,34 @@ class GpuDevices:
 
     def _described(self, uuid: str, gpu_instance: int | None, files: Sequence[CdiFile]) -> Described:
         """The machine's own description, if it is of the present. Raises StartFailed."""
-        found, reason = _present(files, KIND, uuid, gpu_instance)
+        found, reason = self._present(files, KIND, uuid, gpu_instance)
         path = found.file.path if found else self.directories[-1] / "nvidia.yaml"
         if reason and self.regenerate and _bench_changed_a_layout():
-            self.own.generate()
-            kind = self.own.kind(cdi_own.NVIDIA_VENDOR)
-            found, reason = _present(read_files([self.own.folder]), kind, uuid, gpu_instance)
+            found, reason = self._of_own(uuid, gpu_instance)
+            if reason:
+                self.own.generate()
+                found, reason = self._of_own(uuid, gpu_instance)
         if found is None or reason:
             raise StartFailed(f"no CDI specification describes {uuid} as it is: {reason}; `{HINT.format(path=path)}`")
         return found
 
+    def _of_own(self, uuid: str, gpu_instance: int | None) -> tuple[Described | None, str | None]:
+        kind = self.own.kind(cdi_own.NVIDIA_VENDOR)
+        return self._present(read_files([self.own.folder]), kind, uuid, gpu_instance)
 
-def _present(
-    files: Sequence[CdiFile], kind: str, uuid: str, gpu_instance: int | None
-) -> tuple[Described | None, str | None]:
-    """A description, and why it is none of the present."""
-    try:
-        found = find(files, kind, uuid)
-    except Ambiguous as error:
-        return None, str(error)
-    if found is None:
-        faults = "".join(f"; {file.path}: {file.fault}" for file in files if file.fault)
-        return None, f"none has {kind}={uuid}{faults}"
-    reason = outdated(found, uuid, gpu_instance)
-    return found, f"in {found.file.path} {reason}" if reason else None
+    def _present(
+        self, files: Sequence[CdiFile], kind: str, uuid: str, gpu_instance: int | None
+    ) -> tuple[Described | None, str | None]:
+        """A description, and why it is none of the present."""
+        try:
+            found = find(files, kind, uuid)
+        except Ambiguous as error:
+            return None, str(error)
+        if found is None:
+            faults = "".join(f"; {file.path}: {file.fault}" for file in files if file.fault)
+            return None, f"none has {kind}={uuid}{faults}"
+        reason = outdated(found, uuid, gpu_instance, self.proc)
+        return found, f"in {found.file.path} {reason}" if reason else None
 
 
 def _bench_changed_a_layout() -> bool:
@@ -177,7 +183,8 @@ def opened(engine: EngineLike, regenerate: bool = False) -> Iterator[GpuDevices]
     cdi_own.remove_dead(directories)
     own = OwnSpecifications((directories or DIRECTORIES)[-1], Owner.this())
     try:
-        yield GpuDevices(engine, directories, LEGACY_RUNTIME in (info.get("Runtimes") or {}), own, regenerate)
+        legacy = LEGACY_RUNTIME in (info.get("Runtimes") or {})
+        yield GpuDevices(engine, directories, legacy, own, regenerate, PROC)
     finally:
         own.remove()
 
