@@ -47,7 +47,9 @@ class Containers(Isolation):
     environment: what tenants find in theirs, beside what bench puts there.
     folders: what else of the host they may read.
     memory_limit_bytes: null: nine tenths of the machine's memory, so that a tenant dies of it and not the machine.
-    cpu_limit: cores' worth of time; null: as much as there is on the slot's CPUs.
+    cpu_limit: cores' worth of time; `slot`: the slot's fair share of the cores; null: as much as there is on its CPUs.
+    module_loading: whether CUDA loads all kernels of a module at once, or each when it is first used; null: CUDA's own
+        default, which is lazy from 12.2 on.
     regenerate_cdi: where NVIDIA's description of the GPU is older than a MIG layout that bench made, have it made anew
         for the run (nvidia-ctk); off: such a trial fails, and says so.
     """
@@ -58,14 +60,17 @@ class Containers(Isolation):
     environment: dict[str, str] = pydantic.Field(default_factory=dict)
     folders: tuple[Path, ...] = ()
     memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * MIB)] | None = None
-    cpu_limit: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
+    cpu_limit: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | Literal["slot"] | None = None
     pids_limit: Annotated[int, pydantic.Field(ge=16)] = 4096
     tmp_size_bytes: Annotated[int, pydantic.Field(ge=MIB)] = 2 * GIB
     shm_size_bytes: Annotated[int, pydantic.Field(ge=MIB)] = GIB
+    module_loading: Literal["eager", "lazy"] | None = None
     regenerate_cdi: bool = False
     preheated: bool = False
 
     def infeasible(self, device: Device) -> str | None:
+        if self.module_loading == "lazy" and device.executes_on == "cpu":
+            return "it is CUDA that loads modules lazily; tenants that compute on a CPU have none"
         found = engines.find(self.engine, self.socket)
         return found if isinstance(found, str) else cdi.infeasible(device)
 
@@ -116,7 +121,7 @@ class Containers(Isolation):
             tmp_bytes=self.tmp_size_bytes,
             shm_bytes=self.shm_size_bytes,
             cpus=slot.cpus or _own_cpus(),
-            cpu=self.cpu_limit,
+            cpu=float(slot.threads) if self.cpu_limit == "slot" else self.cpu_limit,
         )
 
 
@@ -174,6 +179,8 @@ class ContainerLauncher(Launcher):
         passed = {name: os.environ[name] for name in PASSED if name in os.environ}
         if python_path:
             passed["PYTHONPATH"] = os.pathsep.join(map(str, python_path))
+        if self.options.module_loading:
+            passed["CUDA_MODULE_LOADING"] = self.options.module_loading.upper()
         return TenantContainer(
             image=self.image.id,
             command=[python, "-P", "-m", *arguments],
