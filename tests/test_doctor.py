@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_without_a_driver_it_says_so(tmp_path: Path) -> None:
     result = run_bench("doctor", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "gpu       no NVIDIA driver" in result.stdout.splitlines()
+
+
+def test_what_containers_are_made_with_is_told(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "podman").write_text("#!/bin/sh\necho podman version 9.8.7\n")
+    (programs / "podman").chmod(0o755)
+    found = run_bench("doctor", cwd=tmp_path, env={"PATH": f"{programs}:{os.environ['PATH']}"})
+    assert [line for line in found.stdout.splitlines() if line.startswith("containers podman 9.8.7, ")]
+    told = json.loads(run_bench("doctor", "--json", cwd=tmp_path).stdout)["fingerprint"]["containers"]
+    assert {"podman", "docker", "runc", "conmon", "nvidia_container_toolkit", "cgroup", "cdi"} <= set(told)
 
 
 def test_feasibility_is_told_of_the_chosen_workload(tmp_path: Path) -> None:
