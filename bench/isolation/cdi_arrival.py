@@ -39,16 +39,32 @@ def expected(uuid: str, described: Described | None, environment: Mapping[str, s
     return {EXPECTED: json.dumps(content)}
 
 
-def check_arrival(executes_on: str, environment: Mapping[str, str] | None = None, root: Path = Path("/")) -> None:
-    """(tenant) Nothing to check outside of containers. Raises NotArrived."""
-    environment = os.environ if environment is None else environment
-    if EXPECTED not in environment:
+def check_arrival(environment: Mapping[str, str] | None = None, root: Path = Path("/")) -> None:
+    """(tenant) First of all: device nodes and environment. Outside of containers there is nothing to check. Raises
+    NotArrived."""
+    if told := _told(environment):
+        _check_environment({VISIBLE: told["uuid"], **told["environment"]}, environment or os.environ)
+        _check_nodes({Path(path) for path in told["nodes"]}, root)
+
+
+def check_cuda_arrival(environment: Mapping[str, str] | None = None) -> None:
+    """(tenant) What CUDA sees, once a model is loaded: asked earlier, it would start CUDA, and loading would seem to
+    take less. Raises NotArrived."""
+    told = _told(environment)
+    if not told:
         return
-    told = json.loads(environment[EXPECTED])
-    _check_environment({VISIBLE: told["uuid"], **told["environment"]}, environment)
-    _check_nodes({Path(path) for path in told["nodes"]}, root)
-    if executes_on == "cuda":
-        _check_cuda(told["uuid"])
+    import torch
+
+    uuid, count = told["uuid"], torch.cuda.device_count()
+    if count != 1:
+        raise NotArrived(f"CUDA sees {count} devices in this container, and it was to get {uuid}")
+    found = _bare(torch.cuda.get_device_properties(0).uuid)
+    if found != _bare(uuid):
+        raise NotArrived(f"CUDA sees the device {found} in this container, and it was to get {uuid}")
+
+
+def _told(environment: Mapping[str, str] | None) -> dict[str, Any]:
+    return dict(json.loads((os.environ if environment is None else environment).get(EXPECTED, "{}")))
 
 
 def _check_environment(expected: Mapping[str, str], found: Mapping[str, str]) -> None:
@@ -82,17 +98,6 @@ def _is_device(path: Path) -> bool:
         return stat.S_ISCHR(path.stat().st_mode)
     except OSError:
         return False
-
-
-def _check_cuda(uuid: str) -> None:
-    import torch
-
-    count = torch.cuda.device_count()
-    if count != 1:
-        raise NotArrived(f"CUDA sees {count} devices in this container, and it was to get {uuid}")
-    found = _bare(torch.cuda.get_device_properties(0).uuid)
-    if found != _bare(uuid):
-        raise NotArrived(f"CUDA sees the device {found} in this container, and it was to get {uuid}")
 
 
 def _bare(uuid: Any) -> str:

@@ -29,7 +29,7 @@ from bench.partitions.mig import MigProfiles
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="engines look for CDI specifications where only root writes")
 
-ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival('cpu')"
+ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival()"
 NODES = "sorted(os.listdir('/dev/bench-rehearsal')) if os.path.isdir('/dev/bench-rehearsal') else []"
 SEEN = f"dict(nodes={NODES}, device=os.environ.get('BENCH_REHEARSED_DEVICE'), arrived={ARRIVED})"
 """`arrived` is None where the check passes."""

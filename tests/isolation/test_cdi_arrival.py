@@ -12,7 +12,7 @@ import pytest
 from cdi_files import SLICE, YAML, write
 
 from bench.devices.cdi_specification import find, read_files
-from bench.isolation.cdi_arrival import EXPECTED, NotArrived, check_arrival, expected
+from bench.isolation.cdi_arrival import EXPECTED, NotArrived, check_arrival, check_cuda_arrival, expected
 
 NODES = [
     "/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap156", "/dev/nvidia-caps/nvidia-cap157", "/dev/nvidia-uvm",
@@ -44,24 +44,25 @@ def inside(tmp_path: Path) -> Callable[..., Path]:
 
 def test_all_of_it_is_there(told: dict[str, str], inside: Callable[..., Path]) -> None:
     assert json.loads(told[EXPECTED])["nodes"] == sorted(NODES)
-    check_arrival("cpu", told, inside(*NODES))
+    check_arrival(told, inside(*NODES))
 
 
 def test_where_no_device_was_to_arrive_there_is_nothing_to_check(tmp_path: Path) -> None:
-    check_arrival("cpu", {}, tmp_path)
-    check_arrival("cuda", {"CUDA_VISIBLE_DEVICES": SLICE}, tmp_path)
+    check_arrival({}, tmp_path)
+    check_arrival({"CUDA_VISIBLE_DEVICES": SLICE}, tmp_path)
+    check_cuda_arrival({"CUDA_VISIBLE_DEVICES": SLICE})
 
 
 @pytest.mark.parametrize("missing", NODES)
 def test_a_node_is_missing(told: dict[str, str], inside: Callable[..., Path], missing: str) -> None:
     with pytest.raises(NotArrived, match=f"there is no device node {missing} in"):
-        check_arrival("cpu", told, inside(*(path for path in NODES if path != missing)))
+        check_arrival(told, inside(*(path for path in NODES if path != missing)))
 
 
 @pytest.mark.parametrize("surplus", ["/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap158"])
 def test_a_node_of_another_device_is_there(told: dict[str, str], inside: Callable[..., Path], surplus: str) -> None:
     with pytest.raises(NotArrived, match=f"this container has {surplus}, which"):
-        check_arrival("cpu", told, inside(*NODES, surplus))
+        check_arrival(told, inside(*NODES, surplus))
 
 
 def test_a_file_is_no_device(told: dict[str, str], inside: Callable[..., Path]) -> None:
@@ -69,7 +70,7 @@ def test_a_file_is_no_device(told: dict[str, str], inside: Callable[..., Path]) 
     (root / "dev/nvidia1").unlink()
     write(root, "dev/nvidia1", "")
     with pytest.raises(NotArrived, match="/dev/nvidia1"):
-        check_arrival("cpu", told, root)
+        check_arrival(told, root)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +82,14 @@ def test_the_environment_is_another(
 ) -> None:
     environment = {**told, name: value} if value else {key: told[key] for key in told if key != name}
     with pytest.raises(NotArrived, match=f"{name} should be"):
-        check_arrival("cpu", environment, inside(*NODES))
+        check_arrival(environment, inside(*NODES))
 
 
 def test_nvidia_s_runtime_is_checked_by_its_environment(tmp_path: Path) -> None:
     told = {**expected(SLICE, None, {"NVIDIA_VISIBLE_DEVICES": SLICE}), "CUDA_VISIBLE_DEVICES": SLICE}
-    check_arrival("cpu", {**told, "NVIDIA_VISIBLE_DEVICES": SLICE}, tmp_path)
+    check_arrival({**told, "NVIDIA_VISIBLE_DEVICES": SLICE}, tmp_path)
     with pytest.raises(NotArrived):
-        check_arrival("cpu", told, tmp_path)
+        check_arrival(told, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -103,27 +104,21 @@ def test_nvidia_s_runtime_is_checked_by_its_environment(tmp_path: Path) -> None:
     ],
 )
 def test_what_cuda_sees(
-    told: dict[str, str],
-    inside: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    count: int,
-    uuid: str,
-    words: str | None,
+    told: dict[str, str], monkeypatch: pytest.MonkeyPatch, count: int, uuid: str, words: str | None
 ) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
-    root = inside(*NODES)
     if words is None:
-        check_arrival("cuda", told, root)
+        check_cuda_arrival(told)
     else:
         with pytest.raises(NotArrived, match=words):
-            check_arrival("cuda", told, root)
+            check_cuda_arrival(told)
 
 
 def test_it_looks_at_its_own_process_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, EXPECTED, json.dumps({"uuid": "u", "nodes": ["/dev/null/x"], "environment": {}}))
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "u")
     with pytest.raises(NotArrived, match="/dev/null/x"):
-        check_arrival("cpu")
+        check_arrival()
