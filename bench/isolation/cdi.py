@@ -36,7 +36,7 @@ KIND = "nvidia.com/gpu"
 LEGACY_RUNTIME = "nvidia"
 LEGACY = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 VISIBLE = "NVIDIA_VISIBLE_DEVICES"
-HINT = "nvidia-ctk cdi generate --device-name-strategy=uuid --output={path}"
+HINT = "`nvidia-ctk cdi generate --output={path}` (before 1.15 with --device-name-strategy=uuid)"
 
 
 class EngineLike(Protocol):
@@ -146,7 +146,7 @@ class GpuDevices:
                 self.own.generate()
                 found, reason = self._of_own(uuid, gpu_instance)
         if found is None or reason:
-            raise StartFailed(f"no CDI specification describes {uuid} as it is: {reason}; `{HINT.format(path=path)}`")
+            raise StartFailed(f"no CDI specification describes {uuid} as it is: {reason}; {HINT.format(path=path)}")
         return found
 
     def _of_own(self, uuid: str, gpu_instance: int | None) -> tuple[Described | None, str | None]:

@@ -197,7 +197,7 @@ def test_an_outdated_specification_is_refused_with_the_command_that_mends_it(mac
     path = described(machine, tmp_path / "etc", (200, 201))
     told = refusal(Engine("podman", "4.3.1"))
     assert f"in {path} it names nvidia-cap200, nvidia-cap201" in told
-    assert f"`nvidia-ctk cdi generate --device-name-strategy=uuid --output={path}`" in told
+    assert f"`nvidia-ctk cdi generate --output={path}`" in told
 
 
 def test_a_specification_without_the_device_is_refused(machine: Machine, tmp_path: Path) -> None:
