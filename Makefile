@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The default experiment: glyphs, thirteen optimizations on the full CPU, two on each way of sharing it.
 RUN := 'partitions=[full,time_shared,cpuset]' 'only.time_shared=[fp32,int8_ort]' 'only.cpuset=[fp32,int8_ort]'
 
-.PHONY: run test test-fast browser test-statistics benchmark lint format clean
+.PHONY: run test test-fast browser test-containers podman test-statistics benchmark lint format clean
 
 run: $(INSTALLED)
 	$(BIN)/bench run $(RUN)
@@ -29,6 +29,17 @@ browser:
 	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || { echo "the tests need Chromium: apt-get install chromium, or name one in BENCH_CHROMIUM" >&2; exit 1; }
+
+# Real containers, which `make test` skips where podman is missing. A dockerd is tried as well where one is installed.
+test-containers: $(INSTALLED) podman
+	BENCH_TEST_CONTAINERS=1 $(BIN)/pytest -q tests/containers
+
+podman:
+	@{ command -v podman && command -v runc; } >/dev/null \
+	  || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends podman runc crun buildah fuse-overlayfs \
+	            netavark aardvark-dns slirp4netns uidmap catatonit golang-github-containers-common >/dev/null; } \
+	  || { echo "the tests need podman and runc: apt-get install podman runc" >&2; exit 1; }
 
 # Performance goals, measured as ratios within one run; kept out of `make test`, because machines are noisy.
 benchmark: $(INSTALLED)

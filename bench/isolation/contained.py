@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.contract import Process, StartFailed
-from bench.isolation.attached import Attached, NotAttached, attach
+from bench.isolation.attached import HEADER, Attached, NotAttached, attach
 from bench.isolation.engine import Engine, EngineFailed
 from bench.isolation.out_of_memory import OutOfMemory
 from bench.isolation.owner import parent
@@ -54,18 +54,19 @@ class ContainedProcess(Process):
         return self._fds[-1]
 
     def _pid(self, stream: socket.socket) -> int:
-        state = self._engine.state(self._container)
-        pid = int(state.get("Pid") or 0)
-        if not pid:
-            stream.settimeout(1.0)
-            words = b""
-            with suppress(OSError):
-                words = stream.recv(2048)[8:]
-            told = state.get("Error") or words.decode(errors="replace").strip() or "it left no words"
-            raise EngineFailed(f"it ended at once with status {state.get('ExitCode')}: {told}")
-        if not _is_first_in_its_namespace(pid):
+        pid = int(self._engine.state(self._container).get("Pid") or 0)
+        if pid and _is_first_in_its_namespace(pid):
+            return pid
+        status = self._engine.exit_status(self._container, STATUS_LIMIT_S)
+        if status is None:
             raise EngineFailed(f"{self._engine} runs containers elsewhere: its process {pid} is none of this machine")
-        return pid
+        stream.settimeout(1.0)
+        words = b""
+        with suppress(OSError):
+            words = stream.recv(2048)[HEADER.size :]
+        raise EngineFailed(
+            f"it ended at once with status {status}; last words: {words.decode(errors='replace').strip() or 'none'}"
+        )
 
     def fileno(self) -> tuple[int, int, int]:
         return self._attached.stdin, self._attached.stdout, self._attached.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -154,6 +155,7 @@ class ContainerLauncher(Launcher):
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
     ) -> Process:
+        self._check_readable(folders)
         devices = self.gpus.of(slot)
         asked = self._container(arguments, slot, environment, folders, devices)
         try:
@@ -202,6 +204,13 @@ class ContainerLauncher(Launcher):
             devices=devices.host_config,
         )
 
+    def _check_readable(self, folders: Sequence[Path]) -> None:
+        """Where bench is root, tenants are nobody, and root's own folders may be closed to them."""
+        closed = [path for path in (*folders, *self.options.folders) if path.exists() and not _open_to_all(path)]
+        if closed and not os.getuid():
+            told = ", ".join(map(str, closed))
+            raise StartFailed(f"tenants run as nobody and may not read {told}: `chmod o+rX` lets them")
+
     def _user(self) -> str:
         """Never root: ours, or nobody where that is root."""
         return f"{os.getuid()}:{os.getgid()}" if os.getuid() else f"{NOBODY}:{NOBODY}"
@@ -219,6 +228,11 @@ def _infeasible(reason: str) -> BenchError:
     return InfeasibleHere(
         reason, where=WHERE, hint="install podman, or name the socket of an engine; isolation=[process] needs neither"
     )
+
+
+def _open_to_all(path: Path) -> bool:
+    mode = path.stat().st_mode
+    return bool(mode & stat.S_IROTH) and (not stat.S_ISDIR(mode) or bool(mode & stat.S_IXOTH))
 
 
 def _memory_bytes() -> int:

@@ -205,6 +205,8 @@ def main(command: list[str]) -> None:
     """Die with the conductor, then become the service."""
     confine.confine_from_environment()
     del os.environ[confine.CONDUCTOR_PID]
+    # conmon writes a file of the name "oom" into the folder that it is started in.
+    os.chdir(Path(os.environ["CONTAINERS_CONF"]).parent)
     os.execvp(command[0], command)
 
 

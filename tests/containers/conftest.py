@@ -52,6 +52,7 @@ def own_engine_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_service_folder(own_surroundings: Path) -> Iterator[None]:
+    own_surroundings.chmod(0o755)  # the cache, which pytest has closed to all others
     yield
     if os.geteuid() == 0:
         shutil.rmtree(PodmanService(Owner.this()).folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from inside import WAITS, asked, failure, left, said, tenant
 
 from bench.contract import Slot, StartFailed
 from bench.isolation.container import ContainerLauncher
+from bench.isolation.engine import Engine
 
 
 def test_a_killed_tenant(options: dict[str, object]) -> None:
@@ -25,7 +26,10 @@ def test_a_killed_tenant(options: dict[str, object]) -> None:
     assert left() == []
 
 
-def test_a_tenant_that_is_out_of_memory(options: dict[str, object]) -> None:
+def test_a_tenant_that_is_out_of_memory(
+    options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     hungry = "say(); sys.stdin.readline(); x = [b'x' * 2**20 for _ in range(4096)]; say()"
     with launcher(options, memory_limit_bytes=128 * 2**20) as opened:
         with tenant(opened, hungry) as first, tenant(opened, WAITS, Slot(1, 1)) as second:
@@ -35,6 +39,7 @@ def test_a_tenant_that_is_out_of_memory(options: dict[str, object]) -> None:
             second.send(go=1)
             assert said(second)[0]["last"]
         assert asked(opened, "1 + 1") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["modules"]  # nobody has noted it where bench was called
 
 
 def test_a_tenant_that_exits(options: dict[str, object]) -> None:
@@ -83,3 +88,19 @@ def test_a_program_that_is_not_there(options: dict[str, object], monkeypatch: py
         assert isinstance(opened, ContainerLauncher)
         assert opened.engine.labelled("bench=tenant") == []
         assert asked(opened, "1 + 1") == 2
+
+
+def test_a_tenant_that_ends_before_it_is_seen(options: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Engine.start
+
+    def slow_start(engine: Engine, container: str) -> None:
+        start(engine, container)
+        assert engine.exit_status(container, 20) == 1
+
+    with launcher(options) as opened:
+        with monkeypatch.context() as patch:
+            patch.setattr(Engine, "start", slow_start)
+            with pytest.raises(StartFailed, match=r"ended at once with status 1; last words: .*No module named"):
+                opened.start(["no_such_module"], Slot(0, 1), {})
+        assert asked(opened, "1 + 1") == 2
+    assert left() == []

@@ -10,7 +10,7 @@ import pytest
 from conftest import launcher
 from inside import WAITS, asked, left, said, tenant
 
-from bench.contract import Slot
+from bench.contract import Slot, StartFailed
 from bench.isolation.container import Containers
 
 STATUS = "dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())"
@@ -143,3 +143,12 @@ def test_options_are_checked() -> None:
     for wrong in ({"engine": "lxc"}, {"pids_limit": 1}, {"cpu_limit": 0}, {"memory_limit_bytes": 1}, {"privileged": 1}):
         with pytest.raises(ValueError):
             Containers(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_is_closed_to_tenants_is_named(options: dict[str, object], tmp_path: Path) -> None:
+    if os.getuid():
+        pytest.skip("tenants have the user's own rights")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with launcher(options) as opened, pytest.raises(StartFailed, match=f"may not read {closed}: `chmod"):
+        opened.start(["inside", WAITS], Slot(0, 1), {}, [closed])
