@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import median_low
 from typing import NamedTuple
 
+from bench.judge.contrasts import SAME
 from bench.judge.speedup import SpeedUp
 from bench.judge.statistics import Paired
 from bench.records import PlannedTrial, TrialRecord
 from bench.stored import StoredRun
 
-ALONE, SAME, PROCESS = "alone", "same", "process"
+PROCESS = "process"
 
 
 class Key(NamedTuple):

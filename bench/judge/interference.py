@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.judge.arranged import ALONE, PROCESS, SAME, Arranged, Key, logs, median_of, of_neighbours, over, ratio_of
+from bench.judge.arranged import PROCESS, Arranged, Key, logs, median_of, of_neighbours, over, ratio_of
+from bench.judge.contrasts import ALONE, SAME
 from bench.judge.fairness import sharing
 from bench.judge.speedup import SpeedUp
 from bench.judge.tails import needed

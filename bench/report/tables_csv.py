@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.judge.arranged import SAME
+from bench.judge.contrasts import SAME
 from bench.judge.interference import Beside, Interference, Isolated, Together
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
