@@ -54,7 +54,7 @@ def tables(found: Interference) -> list[Table]:
                 "neighbours",
                 "slow-down:",
                 "blocks:",
-                "p99:",
+                "p99 beside over alone:",
                 "their requests/s:",
             ),
             [_beside(row) for row in found.beside],
