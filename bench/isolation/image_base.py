@@ -49,7 +49,9 @@ def check_python(client: Any, base: str, base_id: str, labels: Mapping[str, str]
     told = _asked(client, base, base_id, labels, cgroup_parent)
     theirs = told.split()[: len(ours)]
     if theirs != ours:
-        found, wanted = (f"{each[0]} {'.'.join(each[1:3])} on {' '.join(each[3:])}" for each in (theirs, ours))
+        found, wanted = (
+            f"{' '.join(each[:1])} {'.'.join(each[1:3])} on {' '.join(each[3:])}" for each in (theirs, ours)
+        )
         raise InfeasibleHere(
             f"{base} has {found}, and bench runs on {wanted}: wheels that fit the one do not fit the other",
             where="--base",

@@ -70,6 +70,7 @@ def collected(folder: Path, extras: Sequence[str], tell: Callable[[str], None]) 
             tell("the wheels that it needs")
             fetched = _pip("wheel", "--wheel-dir", str(made / "fetched"), *common)
             if fetched.returncode:
+                tell(fetched.stderr.strip())
                 raise _refused(fetched.stderr, "the wheels cannot be had", f"pip wheel {requirement(extras)}")
             for wheel in (made / "fetched").glob("*.whl"):
                 if not wheel.name.startswith("bench-"):

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import IO
 
 SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "idlelib", "turtledemo", "lib2to3"}
-NEEDED_BY_WHEELS = ("libstdc++.so.6", "libgcc_s.so.1")
+NEEDED_BY_WHEELS = (
+    *("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libm.so.6"),
+    *("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"),
+)
+"""Of what every Linux has, as the policies of wheels put it."""
 DEBIAN_WHEELS = Path("/usr/share/python-wheels")
 """Where Debian's ensurepip finds pip."""
 
