@@ -88,9 +88,9 @@ def _check_nodes(expected: set[Path], root: Path) -> None:
 
 
 def _others(folder: Path, root: Path) -> list[Path]:
-    """All that is beside an expected node; of /dev itself only GPUs, as there are terminals and the like."""
-    names = [path.name for path in (root / folder.relative_to("/")).iterdir()]
-    return [folder / name for name in names if folder != DEV or GPU_NODE.fullmatch(name)]
+    """All device nodes beside an expected one; of /dev itself only GPUs, as there are terminals and the like."""
+    paths = [folder / path.name for path in (root / folder.relative_to("/")).iterdir() if _is_device(path)]
+    return [path for path in paths if folder != DEV or GPU_NODE.fullmatch(path.name)]
 
 
 def _is_device(path: Path) -> bool:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 from boards import Board
+from conftest import MUST_RUN
+from harness import SHORT, SPECIMEN, lines, run_bench, run_folders
 from inside import asked, said, tenant
 
 from bench.contract import Device, Slot, StartFailed
@@ -27,7 +29,9 @@ from bench.isolation.container import ContainerLauncher, Containers
 from bench.isolation.owner import Owner
 from bench.partitions.mig import MigProfiles
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="engines look for CDI specifications where only root writes")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 and not MUST_RUN, reason="engines look for CDI specifications where only root writes"
+)
 
 ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival()"
 NODES = "sorted(os.listdir('/dev/bench-rehearsal')) if os.path.isdir('/dev/bench-rehearsal') else []"
@@ -146,6 +150,20 @@ def test_runs_side_by_side_have_kinds_of_their_own(launcher: ContainerLauncher, 
             assert asked(launcher, SEEN, slot)["arrived"] is None
         finally:
             other.remove()
+
+
+def test_a_run_as_users_start_it(tmp_path: Path) -> None:
+    gpu = tmp_path / "gpu.json"
+    options = ("gpu=rehearsal/a100-40gb", f"gpu.state={gpu}", "partitions=[mig_1of3]", "isolation=[container]")
+    result = run_bench("run", *SPECIMEN, *SHORT, *options, "isolation.container.engine=podman", cwd=tmp_path)
+    (folder,) = run_folders(tmp_path / "results")
+    trials = lines(folder)
+    assert len(trials) == 2, result.stderr
+    for trial in trials:
+        assert trial["status"] != "failed", trial
+        assert trial["tenants"] == 3
+    assert state.read(gpu).instances == () and not state.read(gpu).mig
+    assert list(DIRECTORIES[-1].glob("bench_*")) == []
 
 
 KILLED = """

@@ -65,6 +65,13 @@ def test_a_node_of_another_device_is_there(told: dict[str, str], inside: Callabl
         check_arrival(told, inside(*NODES, surplus))
 
 
+def test_links_that_hooks_make_are_nobody_s_device(told: dict[str, str], inside: Callable[..., Path]) -> None:
+    root = inside(*NODES)
+    (root / "dev/nvidia-caps/by-path").mkdir()
+    write(root, "dev/nvidia-caps/notes", "")
+    check_arrival(told, root)
+
+
 def test_a_file_is_no_device(told: dict[str, str], inside: Callable[..., Path]) -> None:
     root = inside(*NODES)
     (root / "dev/nvidia1").unlink()
