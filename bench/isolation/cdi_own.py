@@ -19,7 +19,7 @@ PREFIX = "bench_"
 GENERATE_LIMIT_S = 60.0
 NVIDIA_VENDOR = "nvidia.bench"
 GENERATE = ("nvidia-ctk", "cdi", "generate", "--device-name-strategy=uuid")
-"""nvidia-container-toolkit; `--output`, `--format`, `--vendor` and `--class` it has since 1.13."""
+"""Of nvidia-container-toolkit, whose source has these options, and --output, --format, --vendor and --class."""
 
 
 @dataclass(frozen=True)
