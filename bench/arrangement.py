@@ -9,9 +9,7 @@ from typing import Any
 from bench.contract import Device, Isolation, Neighbours, Optimization, Partition, Workload
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
-
-PROCESS, SAME = "process", "same"
-"""What an arrangement has unless something else is asked for: it does not show in its name."""
+from bench.records import PROCESS, SAME
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,9 @@ def arrangements(
     isolations: Mapping[str, Isolation],
     neighbours: Mapping[str, Neighbours],
 ) -> dict[str, Arrangement]:
-    """Every division in every isolation beside all neighbours, by name; `config` is what they are made of."""
+    """Every division in every isolation beside all neighbours, by name; `config` is what they are made of. What is
+    ordinary (processes, all tenants alike) does not show in a name, nor does an isolation that all have.
+    """
     found: dict[str, Arrangement] = {}
     for division, partition in partitions.items():
         listed = tuple(_listed(config["partitions"][division].get("tenants"), f"partitions.{division}.tenants"))

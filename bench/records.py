@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 ALL = "*"
+PROCESS, SAME, ALONE = "process", "same", "alone"
+"""Options of `isolation` and `neighbours` that mean something to those who judge: plain processes; all tenants run the
+workload; the other slots stay empty."""
 
 Status = Literal["ok", "invalid", "failed"]
 """ok: valid. invalid: measured, but a gate found a cause that spoils it. failed: there is no measurement."""

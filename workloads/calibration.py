@@ -1,6 +1,6 @@
 """A specimen whose duration is known, to test the instrument with: it can also misbehave in known ways.
 
-This module is the one place outside `bench/clock.py` that reads a clock: a specimen of known
+Like the bursts of `neighbour_loads.py` it reads a clock, as otherwise only `bench/clock.py` does: a specimen of known
 duration has to watch the time itself, or its duration would be that of some computation, which nobody knows.
 """
 

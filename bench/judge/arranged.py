@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import median_low
 from typing import NamedTuple
 
-from bench.judge.contrasts import SAME
 from bench.judge.speedup import SpeedUp
 from bench.judge.statistics import Paired
-from bench.records import PlannedTrial, TrialRecord
+from bench.records import SAME, PlannedTrial, TrialRecord
 from bench.stored import StoredRun
-
-PROCESS = "process"
 
 
 class Key(NamedTuple):

@@ -9,12 +9,10 @@ from typing import Literal, NamedTuple
 
 from bench.claims import Claim, Metric
 from bench.judge.speedup import Cell
-from bench.records import ALL, Plan
+from bench.records import ALL, ALONE, SAME, Plan
 
 Role = Literal["claimed", "same_runtime"]
 """claimed: the baseline that the claim names. same_runtime: the unchanged fp32 model in the treatment's own runtime."""
-ALONE, SAME = "alone", "same"
-"""Options of `neighbours`: nobody is beside the tenant; all tenants run the workload."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.judge.arranged import PROCESS, Arranged, Key, logs, median_of, of_neighbours, over, ratio_of
-from bench.judge.contrasts import ALONE, SAME
+from bench.judge.arranged import Arranged, Key, logs, median_of, of_neighbours, over, ratio_of
 from bench.judge.fairness import sharing
 from bench.judge.speedup import SpeedUp
 from bench.judge.tails import needed
-from bench.records import TrialRecord
+from bench.records import ALONE, PROCESS, SAME, TrialRecord
 from bench.stored import StoredRun
 
 FULL = "full"

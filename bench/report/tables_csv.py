@@ -6,12 +6,11 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bench.judge.contrasts import SAME
 from bench.judge.interference import Beside, Interference, Isolated, Together
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row
 from bench.judge.verdicts import Verdict
-from bench.records import PlannedTrial
+from bench.records import SAME, PlannedTrial
 from bench.report.data import CellReport, Report
 
 Value = str | int | float | None

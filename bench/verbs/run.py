@@ -17,13 +17,14 @@ from bench.config import Experiment, load_experiments
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
 from bench.judge import table
+from bench.judge.interference import interference
 from bench.judge.ledger import ledger
 from bench.judge.looks import next_look
 from bench.measure import artifacts
 from bench.measure.conductor import Conductor
 from bench.plan.planner import make_plan, prolong
 from bench.records import Plan
-from bench.report import console, console_ledger, progress
+from bench.report import console, console_ledger, console_neighbours, progress
 from bench.store import Run
 from bench.stored import StoredRun
 
@@ -157,6 +158,7 @@ def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> 
     rows = table.rows(plan, stored.trials())
     if not as_json:
         console.print_table(plan, rows)
+        console_neighbours.print_brief(interference(_as_stored(plan, stored)))
         if plan.looks and not plan.rehearsal:
             found = ledger(experiment.claims, [_as_stored(plan, stored)], {})
             console_ledger.print_brief(found)

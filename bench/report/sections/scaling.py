@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from bench.records import SAME
 from bench.report import numbers
 from bench.report.data import CellReport, RunReport
 from bench.report.labels import Label, placed
@@ -41,8 +42,12 @@ class Scaling:
 
 
 def scaling(run: RunReport, ident: str) -> Scaling | None:
-    """Of the optimizations that were measured with several tenants; None where there are none."""
-    cells = [cell for cell in run.cells if cell.sharing and cell.row.optimization != run.run.plan.again]
+    """Of the optimizations that were measured with several tenants; None where there are none. Where neighbours ran
+    something else, tenants did not share with their like."""
+    plan = run.run.plan
+    alike = {trial.partition for trial in plan.trials if trial.neighbours == SAME}
+    measured = [cell for cell in run.cells if cell.row.partition in alike and cell.row.optimization != plan.again]
+    cells = [cell for cell in measured if cell.sharing]
     shared = {cell.row.optimization for cell in cells if cell.sharing and cell.sharing.tenants > 1}
     cells = [cell for cell in cells if cell.row.optimization in shared]
     if not cells:
