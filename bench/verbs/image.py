@@ -59,7 +59,7 @@ def _build(client: Any, found: engine.Engine, variant: str, extras: Sequence[str
         ) from error  # fmt: skip
     except KeyboardInterrupt as error:
         raise Interrupted(
-            "interrupted", where="bench image build", hint="start it again: nothing of it was left, but for wheels"
+            "interrupted", where="bench image build", hint="start it again: wheels are kept, and nothing else of it"
         ) from error
     if not built.anew:
         _tell(f"{built.tag} is there already")
