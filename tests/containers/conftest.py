@@ -12,16 +12,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from inside import MODULE
 
-from bench.contract import Launcher
 from bench.isolation import engine as engines
 from bench.isolation import podman_service
-from bench.isolation.container import Containers
 from bench.isolation.owner import Owner
 from bench.isolation.podman_service import PodmanService
 
@@ -95,9 +92,3 @@ def options(request: pytest.FixtureRequest) -> dict[str, object]:
     if request.param == "podman":
         return {"engine": "podman"}
     return {"engine": "docker", "socket": request.getfixturevalue("dockerd")}
-
-
-@contextmanager
-def launcher(options: dict[str, object], **more: object) -> Iterator[Launcher]:
-    with Containers(**options, **more).opened() as opened:
-        yield opened

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.clock import NS_PER_S, now_ns
 from bench.contract import Launcher, Slot
+from bench.isolation.container import Containers
 from bench.measure.link import ChildFailed, Link, await_events
 
 MODULE = """
@@ -26,6 +27,12 @@ sys.stdin.read()  # who starts it has to see it first
 WAITS = "say(); sys.stdin.readline(); say(last=True); sys.stdin.readline()"
 SLOT = Slot(index=0, threads=1)
 LIMIT_S = 30.0
+
+
+@contextmanager
+def launcher(options: Mapping[str, Any], **more: Any) -> Iterator[Launcher]:
+    with Containers(**options, **more).opened() as opened:
+        yield opened
 
 
 @contextmanager

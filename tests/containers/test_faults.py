@@ -8,8 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import launcher
-from inside import WAITS, asked, failure, left, said, tenant
+from inside import WAITS, asked, failure, launcher, left, said, tenant
 
 from bench.contract import Slot, StartFailed
 from bench.isolation.container import ContainerLauncher

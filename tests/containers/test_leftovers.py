@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import launcher
 from harness import until
-from inside import WAITS, asked, left, said, tenant
+from inside import WAITS, asked, launcher, left, said, tenant
 
 from bench.contract import Slot
 from bench.isolation import leftovers

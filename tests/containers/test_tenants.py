@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import launcher
-from inside import WAITS, asked, left, said, tenant
+from inside import WAITS, asked, launcher, left, said, tenant
 
 from bench.contract import Slot, StartFailed
 from bench.isolation.container import Containers
