@@ -12,11 +12,12 @@ from typing import Any
 
 from bench import clock
 from bench.errors import BenchError, InfeasibleHere
-from bench.isolation.engine import Engine
+from bench.isolation.engine import Engine, EngineFailed
 from bench.isolation.image_base import BASES, base_image, check_python, line_of, words
 from bench.isolation.image_leftovers import end_steps, remove_leftovers, remove_working_containers
 from bench.isolation.image_wheels import collected, requirement
 from bench.isolation.images import BUILD, CODE, CONTENT, EXTRAS, REPOSITORY, VARIANT, code_in
+from bench.isolation.leftovers import remove_dead
 from bench.isolation.owner import Owner
 
 CONTAINERFILE = Path(__file__).with_name("Containerfile")
@@ -52,6 +53,7 @@ def build(
         with collected(folder, extras, tell) as wheels:
             if engine.own:  # by which nobody else builds while we have the lock of the wheels
                 remove_working_containers(client)
+                remove_dead(engine)
             remove_leftovers(client)
             contents: dict[str, Path | bytes] = {
                 "Containerfile": CONTAINERFILE,
@@ -72,7 +74,7 @@ def build(
                 }
                 _build(client, tag, base_id, contents, labels, engine.own, tell)
                 image, anew = client.images.get(tag), True
-    except (DockerException, RequestException) as error:
+    except (DockerException, RequestException, EngineFailed) as error:
         raise _refused(words(error), f"bench image build --variant {variant}") from error
     spent_s = clock.seconds(clock.now_ns() - started_ns)
     return Built(tag, image.id, image.attrs["Size"], len(image.attrs["RootFS"]["Layers"]), round(spent_s, 3), anew)

@@ -235,5 +235,6 @@ def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(pytho
         assert "No space left on device" in what and "free space" in hint
         found, mounts, _ = left_behind(image)
         assert (found, mounts) == ([], [])
+        assert not list(Path("/sys/fs/cgroup").glob(f"*/bench-*.{process.pid}.*"))
     finally:
         subprocess.run(["umount", "--lazy", state], check=True)
