@@ -56,7 +56,7 @@ class Arrangement:
 
     def infeasible(self, device: Device) -> str | None:
         """Why it cannot be; None if it can. Asked where the division itself is feasible."""
-        if reason := self.isolation.infeasible(device) or self.isolation.infeasible_in(self.partition, device):
+        if reason := self.isolation.infeasible(device) or self.isolation.infeasible_in(self.partition):
             return f"{self.isolation_name}: {reason}"
         if self.neighbours != SAME and self.partition.count(device) == 1:
             return "one tenant has it to itself, so there is nobody beside it"

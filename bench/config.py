@@ -59,6 +59,13 @@ class Experiment:
         return {arranged.division: arranged.partition for arranged in self.arrangements.values()}
 
     @property
+    def readable(self) -> tuple[Path, ...]:
+        """What tenants read, beside bench and what is installed for it."""
+        workloads = (self.workload, *(occupant.workload for occupant in self.occupants.values()))
+        files = (path for workload in workloads for path in workload.reads())
+        return tuple(dict.fromkeys((self.cache_dir, *self.config_folders, *files)))
+
+    @property
     def occupants(self) -> dict[str, Occupant]:
         """The neighbours that run something else, by where they are."""
         found: dict[str, Occupant] = {}

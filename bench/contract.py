@@ -110,6 +110,11 @@ class Workload(ABC):
         """(conductor) JSON-serialisable content identity: everything that changes the model or its data, by value
         (seeds, sizes, SHA-256 of weight files). It keys the artifact cache. Raise `InputError` for a bad file."""
 
+    def reads(self) -> tuple[Path, ...]:
+        """(conductor) Files and folders outside bench and the import path that tenants read, absolute: containers see
+        no others."""
+        return ()
+
     def infeasible(self, device: Device) -> str | None:
         """(conductor) Why this workload cannot run here, in words for the user; None if it can."""
         return None
@@ -286,6 +291,9 @@ class Partition(ABC):
     shares_cores: ClassVar[bool] = False
     """Tenants compete for the same cores by design, so that waiting for one is no fault of a trial."""
 
+    needs_host: ClassVar[str | None] = None
+    """Why its tenants must see this machine as it is, which they do not in containers; None if they need not."""
+
     @abstractmethod
     def slots(self, device: Device) -> tuple[Slot, ...]:
         """(conductor) One slot per tenant, of a device that is divided already."""
@@ -359,7 +367,7 @@ class Isolation(ABC):
         """(conductor) Why tenants cannot run so here; None if they can."""
         return None
 
-    def infeasible_in(self, partition: Partition, device: Device) -> str | None:
+    def infeasible_in(self, partition: Partition) -> str | None:
         """(conductor) Why tenants of that partition cannot run so, where others can; None if they can."""
         return None
 

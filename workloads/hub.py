@@ -6,6 +6,7 @@ import importlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pydantic
@@ -96,6 +97,10 @@ class HubClassifier(Workload):
             "attn_implementation": self.attn_implementation,
             "evaluation_items": self.evaluation_items,
         }
+
+    def reads(self) -> tuple[Path, ...]:
+        checkpoint = self.checkpoint()
+        return checkpoint.files if checkpoint else ()
 
     def load(self) -> Any:
         """An `nn.Module` that takes the inputs by name and returns logits, float32 [batch, labels]."""

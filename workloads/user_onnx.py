@@ -54,6 +54,11 @@ class UserOnnx(Workload):
             "items": self.items,
         }
 
+    def reads(self) -> tuple[Path, ...]:
+        path = self._path
+        items = [existing(self.input_file, item_file.OPTION)] if self.input_file else []
+        return (path, *onnx_graph.external_files(onnx_graph.read(path), path), *items)
+
     def load(self) -> OnnxFile:
         return OnnxFile(self._path)
 

@@ -6,6 +6,7 @@ import inspect
 import random
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -70,6 +71,9 @@ class UserPython(Workload):
             "seed": self.seed,
             "items": self.items,
         }
+
+    def reads(self) -> tuple[Path, ...]:
+        return tuple(existing(path, "workload.files") for path in self.files)
 
     def load(self) -> Any:
         model = self._made()[0]

@@ -27,7 +27,6 @@ from bench.isolation.process import THREAD_VARIABLES
 from bench.isolation.tenant_container import TMP, Limits, TenantContainer
 
 WHERE = "isolation.container"
-MPS = "bench.partitions.mps"
 NOBODY = 65534
 MIB, GIB = 2**20, 2**30
 PASSED = ("LANG", "LC_ALL")
@@ -75,11 +74,8 @@ class Containers(Isolation):
         found = engines.find(self.engine, self.socket)
         return found if isinstance(found, str) else cdi.infeasible(device)
 
-    def infeasible_in(self, partition: Partition, device: Device) -> str | None:
-        # By name, because isolations do not know partitions.
-        if any(base.__module__ == MPS for base in type(partition).__mro__):
-            return "clients of the Multi-Process Service share a daemon on the host, which containers do not reach"
-        return None
+    def infeasible_in(self, partition: Partition) -> str | None:
+        return partition.needs_host
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:

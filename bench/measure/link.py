@@ -48,7 +48,7 @@ class Link:
         try:
             while view:
                 view = view[os.write(self._stdin, view) :]
-        except BrokenPipeError:
+        except ConnectionError:
             pass
 
     def descriptors(self) -> tuple[int, int]:

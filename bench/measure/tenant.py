@@ -12,6 +12,7 @@ if __name__ == "__main__":
     confine_from_environment()
 
 import gc
+import os
 import resource
 import sys
 import traceback
@@ -46,6 +47,8 @@ def main() -> None:
 
 def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
     started_ns = clock.now_ns()
+    with suppress(OSError):  # in a container it is there when something below it is
+        os.chdir(request["working_folder"])  # users' relative paths mean what they meant to the conductor
     opened = Task(**request["task"]).open()
     slot = Slot(**request["slot"])
     attach_from_environment()

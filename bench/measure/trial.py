@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import clock
@@ -135,7 +136,7 @@ def running(
 ) -> Iterator[list[Link]]:
     """Running tenants, all of them ended when the context ends; each starts when its slot says, after the first."""
     links: list[Link] = []
-    folders = (experiment.cache_dir, *experiment.config_folders)
+    folders = experiment.readable
     begun_ns = clock.now_ns()
     try:
         for slot in (tenant.slot for tenant in tenants):
@@ -159,6 +160,7 @@ def request(links: Sequence[Link], do: str, experiment: Experiment, tenants: Seq
             do=do,
             task=tenant.prepared.task.to_json(),
             slot=dataclasses.asdict(tenant.slot),
+            working_folder=str(Path.cwd()),
             protocol=dataclasses.asdict(experiment.protocol),
             requests=dataclasses.asdict(requests),
             seed=seed + 1000 * tenant.slot.index,

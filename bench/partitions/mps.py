@@ -35,6 +35,10 @@ class Mps(GpuPartition):
         "the Multi-Process Service needs an NVIDIA GPU, and this device is a CPU: time_shared shares cores"
     )
 
+    needs_host: ClassVar[str] = (
+        "clients of the Multi-Process Service share a daemon on the host, which containers do not reach"
+    )
+
     tenants: Annotated[Tenants, pydantic.Field(le=MOST_CLIENTS)] = 2
     thread_percentage: Annotated[int, pydantic.Field(ge=1, le=100, strict=True)] | None = None
     memory_limit_mib: Annotated[int, pydantic.Field(ge=1, strict=True)] | None = None

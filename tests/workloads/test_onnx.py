@@ -106,6 +106,14 @@ def test_identity_follows_graph_weights_and_inputs(tmp_path: Path) -> None:
         make(path).identity()
 
 
+def test_all_that_tenants_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, external=True)
+    monkeypatch.chdir(tmp_path)
+    named = make(path.name, dims={"seq": 4}).reads()
+    assert path in named
+    assert set(named) == {file for file in tmp_path.iterdir() if file.is_file()}
+
+
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     good = write(tmp_path)
     bad = tmp_path / "bad.onnx"
