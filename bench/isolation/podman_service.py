@@ -130,6 +130,9 @@ class PodmanService:
         for path in (*self.folder.glob("*.sock"), *self.folder.glob("*.log")):
             if path.stem == self.socket.stem or not Path("/proc", path.stem).exists():
                 path.unlink(missing_ok=True)
+        if not list(self.folder.glob("*.sock")):  # podman forgets what it unpacks there, and nobody else is at it
+            shutil.rmtree(self._unpacking, ignore_errors=True)
+        self._unpacking.mkdir(parents=True, exist_ok=True)
         with (self.folder / "boot").open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
@@ -152,6 +155,11 @@ class PodmanService:
         return self.folder / "containers.conf"
 
     @property
+    def _unpacking(self) -> Path:
+        """Large enough for images, which /run is not."""
+        return self._storage.with_name(f"{self._storage.name}-unpacking")
+
+    @property
     def _log(self) -> Path:
         return self.socket.with_suffix(".log")
 
@@ -168,6 +176,7 @@ class PodmanService:
                 env={
                     **os.environ,
                     "CONTAINERS_CONF": str(self._configuration),
+                    "TMPDIR": str(self._unpacking),
                     confine.CONDUCTOR_PID: str(os.getpid()),
                 },
                 stdin=subprocess.DEVNULL,
