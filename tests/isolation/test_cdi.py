@@ -238,7 +238,6 @@ def toolkit(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     now = write(tmp_path, "now", machine.specification(machine.device(SLICE, 0, (156, 157))))
     monkeypatch.setenv("TEST_SPECIFICATION", str(now))
-    (tmp_path / "run").mkdir()
     return program
 
 
