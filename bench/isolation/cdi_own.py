@@ -55,6 +55,7 @@ class OwnSpecifications:
         path = self._path("nvidia")
         options = [f"--output={path}", "--format=json", f"--vendor={NVIDIA_VENDOR}", f"--class={self._class}"]
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             subprocess.run([*GENERATE, *options], check=True, capture_output=True, text=True, timeout=GENERATE_LIMIT_S)
         except FileNotFoundError as error:
             raise StartFailed(
