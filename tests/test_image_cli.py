@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InfeasibleHere
-from bench.isolation import image_build, image_wheels, images
-from bench.isolation.image_base import check_python
+from bench.isolation.images import build as image_build
+from bench.isolation.images import find as images
+from bench.isolation.images import wheels as image_wheels
+from bench.isolation.images.base import check_python
 
 ROOT = Path(__file__).parents[1]
 
@@ -153,7 +155,7 @@ def installed(wheel: Path, tmp_path: Path) -> Callable[..., subprocess.Completed
 
 
 OWN = (
-    "from bench.isolation.image_wheels import _own_wheel, _source_tree; from pathlib import Path;"
+    "from bench.isolation.images.wheels import _own_wheel, _source_tree; from pathlib import Path;"
     "p = Path('own'); p.mkdir(exist_ok=True); print(_own_wheel(p, _source_tree()))"
 )
 

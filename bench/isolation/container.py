@@ -16,15 +16,16 @@ import pydantic
 
 from bench.contract import Device, Isolation, Launcher, Partition, Process, Slot, StartFailed, plugin
 from bench.errors import BenchError, InfeasibleHere
-from bench.isolation import cdi, host_root, leftovers
-from bench.isolation import engine as engines
-from bench.isolation.cdi import DeviceArguments, GpuDevices
-from bench.isolation.contained import ContainedProcess
-from bench.isolation.engine import Engine, EngineFailed, Image, NoEngine
-from bench.isolation.images import NoImage, find_image
-from bench.isolation.owner import Owner
+from bench.isolation.cdi import devices as cdi
+from bench.isolation.cdi.devices import DeviceArguments, GpuDevices
+from bench.isolation.containers import engine as engines
+from bench.isolation.containers import host_root, leftovers
+from bench.isolation.containers.contained import ContainedProcess
+from bench.isolation.containers.engine import Engine, EngineFailed, Image, NoEngine
+from bench.isolation.containers.owner import Owner
+from bench.isolation.containers.tenant_container import TMP, Limits, TenantContainer
+from bench.isolation.images.find import NoImage, find_image
 from bench.isolation.process import THREAD_VARIABLES
-from bench.isolation.tenant_container import TMP, Limits, TenantContainer
 
 WHERE = "isolation.container"
 NOBODY = 65534

@@ -23,6 +23,7 @@ from typing import Any
 from bench import clock, wire
 from bench.contract import Arrays, Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
+from bench.isolation.cdi.arrival import check_arrival, check_cuda_arrival
 from bench.measure import steady
 from bench.measure.bound import BoundRequests, bind_requests
 from bench.measure.probe import distance
@@ -51,12 +52,15 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
         os.chdir(request["working_folder"])  # users' relative paths mean what they meant to the conductor
     opened = Task(**request["task"]).open()
     slot = Slot(**request["slot"])
+    check_arrival()
     attach_from_environment()
     inputs = opened.workload.inputs(opened.task.batch_size, request["seed"]) if request["do"] in FIRST else {}
     inputs_s = clock.seconds(clock.now_ns() - started_ns)
     with opened.load(slot) as loaded:
         load_s = clock.seconds(clock.now_ns() - started_ns) - inputs_s
         channel.send("loaded", load_s=load_s)
+        if slot.executes_on == "cuda":
+            check_cuda_arrival()
         if request["do"] == "search":
             _search(channel, request, opened, loaded)
         elif request["do"] in FIRST:

@@ -12,9 +12,9 @@ from typing import Any
 
 from bench.config import default_cache_dir
 from bench.errors import ConfigError, InfeasibleHere, Interrupted
-from bench.isolation import engine, leftovers
-from bench.isolation.image_wheels import check_extras
-from bench.isolation.images import own_images
+from bench.isolation.containers import engine, leftovers
+from bench.isolation.images.find import own_images
+from bench.isolation.images.wheels import check_extras
 from bench.printable import printable
 
 
@@ -47,7 +47,7 @@ def run(
 
 
 def _build(client: Any, found: engine.Engine, variant: str, extras: Sequence[str], base: str | None) -> dict[str, Any]:
-    from bench.isolation.image_build import build
+    from bench.isolation.images.build import build
 
     folder = Path(default_cache_dir()).expanduser().absolute() / "wheels"
     try:

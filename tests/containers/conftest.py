@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from inside import MODULE
 
-from bench.isolation import engine as engines
-from bench.isolation import podman_service
-from bench.isolation.owner import Owner
-from bench.isolation.podman_service import PodmanService
+from bench.isolation.containers import engine as engines
+from bench.isolation.containers import podman_service
+from bench.isolation.containers.owner import Owner
+from bench.isolation.containers.podman_service import PodmanService
 
 MUST_RUN = os.environ.get("BENCH_TEST_CONTAINERS") == "1"
 DOCKERD = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--storage-driver=overlay2")

@@ -22,10 +22,10 @@ from inside import asked, said, tenant
 from bench.contract import Device, Slot, StartFailed
 from bench.devices.cdi_specification import DIRECTORIES
 from bench.devices.rehearsal import state
-from bench.isolation import cdi_podman
-from bench.isolation.cdi import DeviceArguments, GpuDevices
+from bench.isolation.cdi import podman as cdi_podman
+from bench.isolation.cdi.devices import DeviceArguments, GpuDevices
 from bench.isolation.container import ContainerLauncher, Containers
-from bench.isolation.owner import Owner
+from bench.isolation.containers.owner import Owner
 from bench.partitions.mig import MigProfiles
 
 pytestmark = pytest.mark.skipif(
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     reason="engines look for CDI specifications where only root writes",
 )
 
-ARRIVED = "__import__('bench.isolation.cdi_arrival', fromlist=['x']).check_arrival()"
+ARRIVED = "__import__('bench.isolation.cdi.arrival', fromlist=['x']).check_arrival()"
 NODES = "sorted(os.listdir('/dev/bench-rehearsal')) if os.path.isdir('/dev/bench-rehearsal') else []"
 SEEN = f"dict(nodes={NODES}, device=os.environ.get('BENCH_REHEARSED_DEVICE'), arrived={ARRIVED})"
 """`arrived` is None where the check passes."""
@@ -169,8 +169,8 @@ def test_a_run_as_users_start_it(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bench.isolation.cdi_own import OwnSpecifications
-from bench.isolation.owner import Owner
+from bench.isolation.cdi.own import OwnSpecifications
+from bench.isolation.containers.owner import Owner
 
 OwnSpecifications(Path(sys.argv[1]), Owner.this()).write("gpu", {"kind": "rehearsal.bench/gpu"})
 os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,7 @@ from inside import WAITS, asked, failure, launcher, left, said, tenant
 
 from bench.contract import Slot, StartFailed
 from bench.isolation.container import ContainerLauncher
-from bench.isolation.engine import Engine
+from bench.isolation.containers.engine import Engine
 
 
 def test_a_killed_tenant(options: dict[str, object]) -> None:

@@ -21,12 +21,15 @@ import pytest
 from harness import SHORT, SPECIMEN, UNWATCHED, lines, run_folders, three_lines
 from host_base import write_base
 
-from bench.isolation import engine as engines
-from bench.isolation.images import NoImage, find_image
+from bench.isolation.containers import engine as engines
+from bench.isolation.images.find import NoImage, find_image
 
 ROOT = Path(__file__).parents[2]
 BASE = "bench-test-base:1"
-MAIN = "from bench.isolation import engine; engine._usual = lambda: iter(()); from bench.cli import main; main()"
+MAIN = (
+    "from bench.isolation.containers import engine; engine._usual = lambda: iter(()); "
+    "from bench.cli import main; main()"
+)
 """`bench`, with the service of podman that it starts for itself and no other."""
 CODE = """
 import os, pathlib, socket, sys

@@ -15,16 +15,16 @@ from harness import until
 from inside import WAITS, asked, launcher, left, said, tenant
 
 from bench.contract import Slot
-from bench.isolation import leftovers
-from bench.isolation.cdi import DeviceArguments
+from bench.isolation.cdi.devices import DeviceArguments
 from bench.isolation.container import ContainerLauncher
-from bench.isolation.owner import Owner
+from bench.isolation.containers import leftovers
+from bench.isolation.containers.owner import Owner
 
 CONDUCTOR = """
 import json, sys
 from pathlib import Path
 from bench.contract import Slot
-from bench.isolation import engine
+from bench.isolation.containers import engine
 from bench.isolation.container import Containers
 
 engine._usual = lambda: iter(())

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.isolation.attached import HEADER, Attached
-from bench.isolation.out_of_memory import OutOfMemory, events_file
+from bench.isolation.containers.attached import HEADER, Attached
+from bench.isolation.containers.out_of_memory import OutOfMemory, events_file
 
 
 @dataclass

@@ -15,9 +15,11 @@ from cdi_files import GPU, OTHER_SLICE, SLICE, Machine, write
 from bench.contract import Device, Slot, StartFailed
 from bench.devices.mig import journal
 from bench.devices.mig.journal import Journal
-from bench.isolation import cdi, cdi_own, cdi_podman
-from bench.isolation.cdi_arrival import EXPECTED
-from bench.isolation.owner import Owner, boot_id
+from bench.isolation.cdi import devices as cdi
+from bench.isolation.cdi import own as cdi_own
+from bench.isolation.cdi import podman as cdi_podman
+from bench.isolation.cdi.arrival import EXPECTED
+from bench.isolation.containers.owner import Owner, boot_id
 
 SLOT = Slot(0, 1, env={"CUDA_VISIBLE_DEVICES": SLICE}, executes_on="cuda", gpu=SLICE, gpu_instance=7)
 BODY: dict[str, Any] = {"Image": "i", "Cmd": ["c"], "Env": ["A=b=c"], "HostConfig": {"NetworkMode": "none"}}

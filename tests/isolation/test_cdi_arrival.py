@@ -12,7 +12,7 @@ import pytest
 from cdi_files import SLICE, YAML, write
 
 from bench.devices.cdi_specification import find, read_files
-from bench.isolation.cdi_arrival import EXPECTED, NotArrived, check_arrival, check_cuda_arrival, expected
+from bench.isolation.cdi.arrival import EXPECTED, NotArrived, check_arrival, check_cuda_arrival, expected
 
 NODES = [
     "/dev/nvidia1", "/dev/nvidia-caps/nvidia-cap156", "/dev/nvidia-caps/nvidia-cap157", "/dev/nvidia-uvm",

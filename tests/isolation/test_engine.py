@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from bench.contract import Device
-from bench.isolation import engine as engines
-from bench.isolation import podman_service
 from bench.isolation.container import Containers
-from bench.isolation.engine import find
+from bench.isolation.containers import engine as engines
+from bench.isolation.containers import podman_service
+from bench.isolation.containers.engine import find
 from bench.partitions.mps import Mps
 from bench.partitions.time_shared import TimeShared
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.isolation import host_root
-from bench.isolation.host_root import binds, skeleton
+from bench.isolation.containers import host_root
+from bench.isolation.containers.host_root import binds, skeleton
 
 
 def reachable(path: Path, found: list[tuple[Path, Path]]) -> bool:

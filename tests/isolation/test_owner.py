@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from bench.isolation import owner as owners
-from bench.isolation.owner import Owner
+from bench.isolation.containers import owner as owners
+from bench.isolation.containers.owner import Owner
 
 
 def test_it_survives_being_written_down() -> None:

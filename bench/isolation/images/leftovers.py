@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from bench.isolation.images import BUILD, VARIANT
-from bench.isolation.owner import Owner
+from bench.isolation.containers.owner import Owner
+from bench.isolation.images.find import BUILD, VARIANT
 
 END_LIMIT_S = 30.0
 PAUSE_S = 0.1

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.isolation import podman_service
-from bench.isolation.owner import Owner
-from bench.isolation.podman_service import NotStarted, PodmanService
+from bench.isolation.containers import podman_service
+from bench.isolation.containers.owner import Owner
+from bench.isolation.containers.podman_service import NotStarted, PodmanService
 
 Kind = Literal["podman", "docker"]
 Choice = Literal["auto", "podman", "docker"]

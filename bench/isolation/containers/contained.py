@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench.contract import Process, StartFailed
-from bench.isolation.attached import HEADER, Attached, NotAttached, attach
-from bench.isolation.engine import Engine, EngineFailed
-from bench.isolation.out_of_memory import OutOfMemory
-from bench.isolation.owner import parent
+from bench.isolation.containers.attached import HEADER, Attached, NotAttached, attach
+from bench.isolation.containers.engine import Engine, EngineFailed
+from bench.isolation.containers.out_of_memory import OutOfMemory
+from bench.isolation.containers.owner import parent
 
 ATTACH_LIMIT_S = 30.0
 STATUS_LIMIT_S = 5.0

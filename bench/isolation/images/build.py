@@ -12,13 +12,13 @@ from typing import Any
 
 from bench import clock
 from bench.errors import BenchError, InfeasibleHere
-from bench.isolation.engine import Engine, EngineFailed
-from bench.isolation.image_base import BASES, base_image, check_python, line_of, words
-from bench.isolation.image_leftovers import end_steps, remove_leftovers, remove_working_containers
-from bench.isolation.image_wheels import collected, requirement
-from bench.isolation.images import BUILD, CODE, CONTENT, EXTRAS, REPOSITORY, VARIANT, code_in
-from bench.isolation.leftovers import remove_dead
-from bench.isolation.owner import Owner
+from bench.isolation.containers.engine import Engine, EngineFailed
+from bench.isolation.containers.leftovers import remove_dead
+from bench.isolation.containers.owner import Owner
+from bench.isolation.images.base import BASES, base_image, check_python, line_of, words
+from bench.isolation.images.find import BUILD, CODE, CONTENT, EXTRAS, REPOSITORY, VARIANT, code_in
+from bench.isolation.images.leftovers import end_steps, remove_leftovers, remove_working_containers
+from bench.isolation.images.wheels import collected, requirement
 
 CONTAINERFILE = Path(__file__).with_name("Containerfile")
 CHUNK_BYTES = 2**20

@@ -27,10 +27,11 @@ from bench.devices.mig import journal
 from bench.devices.rehearsal import cdi as rehearsal
 from bench.devices.rehearsal.client import DRIVER
 from bench.devices.state_folder import state_folder
-from bench.isolation import cdi_own, cdi_podman
-from bench.isolation.cdi_arrival import expected
-from bench.isolation.cdi_own import OwnSpecifications
-from bench.isolation.owner import Owner
+from bench.isolation.cdi import own as cdi_own
+from bench.isolation.cdi import podman as cdi_podman
+from bench.isolation.cdi.arrival import expected
+from bench.isolation.cdi.own import OwnSpecifications
+from bench.isolation.containers.owner import Owner
 
 KIND = "nvidia.com/gpu"
 LEGACY_RUNTIME = "nvidia"
@@ -40,7 +41,7 @@ HINT = "`nvidia-ctk cdi generate --output={path}` (before 1.15 with --device-nam
 
 
 class EngineLike(Protocol):
-    """What is needed of an engine (bench.isolation.engine.Engine)."""
+    """What is needed of an engine (bench.isolation.containers.engine.Engine)."""
 
     kind: Any
     version: str

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from bench.errors import BenchError, ConfigError, InfeasibleHere
 from bench.feasibility import importable
-from bench.isolation.images import code_in, own_code
+from bench.isolation.images.find import code_in, own_code
 
 EXCLUSIVE = ("onnxruntime", {"cpu", "ort-cuda"})
 NOT_IN_WHEELS = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json")

@@ -12,9 +12,10 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.devices.cdi_specification import Described
+if TYPE_CHECKING:
+    from bench.devices.cdi_specification import Described
 
 EXPECTED = "BENCH_EXPECTED_DEVICE"
 DEV = Path("/dev")

@@ -1,7 +1,8 @@
 """A podman service of our own, where podman is installed and nobody serves its API: a child that dies with us.
 
 Its configuration is written for this machine, and its storage is its own, so that neither the user's containers nor
-how the machine's podman is set up matters. `python -m bench.isolation.podman_service COMMAND...` is its first moment.
+how the machine's podman is set up matters. Its first moment is
+`python -m bench.isolation.containers.podman_service COMMAND...`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from bench.devices.state_folder import state_folder
 from bench.isolation import confine
-from bench.isolation.owner import Owner, boot_id
+from bench.isolation.containers.owner import Owner, boot_id
 
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 5.0
@@ -172,7 +173,7 @@ class PodmanService:
         ]
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "bench.isolation.podman_service", *map(str, command)],
+                [sys.executable, "-P", "-m", "bench.isolation.containers.podman_service", *map(str, command)],
                 env={
                     **os.environ,
                     "CONTAINERS_CONF": str(self._configuration),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contract import StartFailed
-from bench.isolation.owner import Owner
+from bench.isolation.containers.owner import Owner
 
 PREFIX = "bench_"
 GENERATE_LIMIT_S = 60.0

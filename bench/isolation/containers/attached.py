@@ -16,7 +16,7 @@ import threading
 from contextlib import suppress
 from typing import Literal
 
-from bench.isolation.out_of_memory import OutOfMemory
+from bench.isolation.containers.out_of_memory import OutOfMemory
 
 HEADER = struct.Struct(">BxxxL")
 """Stream, length: of each frame."""

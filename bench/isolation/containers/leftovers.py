@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.isolation.engine import Engine
-from bench.isolation.owner import Owner
+from bench.isolation.containers.engine import Engine
+from bench.isolation.containers.owner import Owner
 
 TENANT = "bench=tenant"
 OWNER = "bench.owner"

@@ -1,0 +1,1 @@
+"""GPUs for containers, by the Container Device Interface."""
