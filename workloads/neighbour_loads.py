@@ -77,18 +77,26 @@ class Products(Work):
 
 
 class Bursts(Products):
-    """One item is a burst of products and a pause."""
+    """One item is a burst of products and a pause. Bursts keep a clock of their own from the first one on, so that it is
+    chance where a window meets them, and several neighbours do not burst in step."""
 
     def __init__(self, size_bytes: int, burst_ns: int, pause_s: float) -> None:
         super().__init__(size_bytes)
-        self._burst_ns, self._pause_s = burst_ns, pause_s
+        self._burst_ns, self._period_ns = burst_ns, burst_ns + round(pause_s * 1e9)
+        self._origin_ns: int | None = None
 
     def do_item(self) -> None:
-        end_ns = time.perf_counter_ns() + self._burst_ns
+        now_ns = time.perf_counter_ns()
+        if self._origin_ns is None:
+            self._origin_ns = now_ns
+        late_ns = (now_ns - self._origin_ns) % self._period_ns
+        if late_ns >= self._burst_ns:
+            time.sleep((self._period_ns - late_ns) / 1e9)
+            late_ns = 0
+        end_ns = time.perf_counter_ns() + self._burst_ns - late_ns
         while time.perf_counter_ns() < end_ns:
             if self.do().is_cuda:
                 torch.cuda.current_stream().synchronize()  # or the queue would be worked off during the pause
-        time.sleep(self._pause_s)
 
 
 class Triad(Work):

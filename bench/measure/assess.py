@@ -23,6 +23,7 @@ from bench.records import Gate, Latency
 
 PROOF_LIMIT_BYTES = 64 * 2**10
 """Of a tenant's proof as it is stored, one in each trial's line. Those of bench's runtimes are of a few KiB."""
+PER_ITEM = ("energy_per_item", "energy_estimate")
 CLOCKS_NS, CLOCKS_SHARE = 1_000_000, 0.01
 """By how much a request may last longer by the GPU's clock than by the host's: their speeds, and an event's resolution,
 differ by far less."""
@@ -96,6 +97,8 @@ def assess(
     )
     instances = [slot.gpu_instance for slot in answers.slots]
     gpu = gpu_numbers.numbers(report, window, throughput_per_s, instances)
+    if beside:  # the board's energy went into what they did as well, and nobody counts their items as its own
+        gpu = {name: value for name, value in gpu.items() if not name.startswith(PER_ITEM)}
     gpu["queueing_share"] = summary.queueing_share(window)
     limits = {"flops_per_item": work.flops_per_item, **gate_ceiling.numbers(reached)}
     return Assessed(

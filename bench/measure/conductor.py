@@ -151,7 +151,7 @@ class Conductor:
             batch_size=prepared.task.batch_size,
             expected_precision=experiment.optimizations[planned.optimization].expects,
             cores=len(experiment.device.cpus),
-            cores_shared=arranged.partition.shares_cores or experiment.device.rehearsal,
+            cores_shared=arranged.partition.shares_cores or _on_shared_cores(experiment, tenants),
             interval_s=telemetry.interval_s,
             first_clock_hz=self._clocks_hz.get((planned.partition, planned.optimization), math.nan),
             work=prepared.work,
@@ -186,6 +186,12 @@ class Conductor:
     def _seed_of(self, planned: PlannedTrial) -> int:
         """The same inputs for all cells of a block, others in each block."""
         return (self._experiment.seed + 100_003 * planned.block) % 2**31
+
+
+def _on_shared_cores(experiment: Experiment, tenants: Sequence[trial.Tenant]) -> bool:
+    """Tenants of a GPU are not pinned, whatever they have of it: they wait for each other's cores on every partition."""
+    device = experiment.device
+    return device.rehearsal or (device.kind == "cuda" and len(tenants) > 1)
 
 
 def _measured(found: assess.Assessed) -> dict[str, Any]:

@@ -30,11 +30,12 @@ class ChildFailed(Exception):
 
 
 class Link:
-    """One child: `name` is what users call it."""
+    """One child: `name` is what users call it, `begun_ns` when somebody began to start it."""
 
-    def __init__(self, process: Process, name: str) -> None:
+    def __init__(self, process: Process, name: str, begun_ns: int = 0) -> None:
         self.process = process
         self.name = name
+        self.begun_ns = begun_ns
         self._stdin, self._stdout, self._stderr = process.fileno()
         for fd in (self._stdout, self._stderr):
             os.set_blocking(fd, False)

@@ -13,18 +13,18 @@ from bench.contract import Launcher
 from bench.measure import assess, gate
 from bench.measure.link import ChildFailed, await_events
 from bench.measure.telemetry import Telemetry, Ticks
-from bench.measure.trial import Tenant, probe_path, request, running
+from bench.measure.trial import Tenant, probe_path, running
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the tenants said, one entry per tenant, and when the clock began to run (ns of the shared clock)."""
+    """What the tenants said, one entry per tenant, and when its clock began to run (ns of the shared clock)."""
 
     tenants: Sequence[Tenant]
     answered: Sequence[Mapping[str, Any]]
     proved: Sequence[Mapping[str, Any]]
     ticks: Ticks
-    begun_ns: int
+    begun_ns: Sequence[int]
     finished_ns: int
 
 
@@ -43,12 +43,12 @@ def converse(
     deadline_ns = clock.now_ns() + int(experiment.protocol.trial_limit_s * clock.NS_PER_S)
     # There is no process to watch before there are tenants: telemetry tells of the host alone.
     with telemetry.trial({}) as ticks:
-        begun_ns = clock.now_ns()
-        with running(experiment, launcher, tenants, environment) as links:
-            request(links, "heat" if preheated else "answer", experiment, tenants, seed)
+        do = "heat" if preheated else "answer"
+        with running(do, experiment, launcher, tenants, environment, seed) as links:
+            begun_ns = [link.begun_ns for link in links]
             if preheated:
                 await_events(links, "heated", deadline_ns)
-                begun_ns = clock.now_ns()
+                begun_ns = [clock.now_ns()] * len(links)
                 for link in links:
                     link.send(go=True)
             answered = await_events(links, "answered", deadline_ns)
@@ -60,24 +60,28 @@ def converse(
 
 def fields(answers: Answers, expected_precision: str, cores: int) -> dict[str, Any]:
     """What a trial's record says of it. Raises ChildFailed for proofs and times that cannot be."""
-    mine = [index for index, tenant in enumerate(answers.tenants) if tenant.measured]
+    mine = range(len(answers.tenants))
     proofs = [assess.proof_of(answers.tenants[index].slot, answers.proved[index], {}) for index in mine]
     start_up_s = [_start_up_s(answers, index) for index in mine]
     judged = gate.judge(_evidence(answers, mine, proofs, expected_precision, cores))
-    slowest = answers.answered[mine[start_up_s.index(max(start_up_s))]]
+    slowest = answers.answered[start_up_s.index(max(start_up_s))]
+    begun_ns = min(answers.begun_ns)
+    all_up_s = max(
+        clock.seconds(start - begun_ns) + up_s for start, up_s in zip(answers.begun_ns, start_up_s, strict=True)
+    )
     parts = {name: float(slowest[f"{name}_s"]) for name in ("load", "first")}
     return {
         "status": "ok" if judged.valid else "invalid",
         "reason": "; ".join(judged.reasons) or None,
         "requests": len(mine),
         "tenant_requests": tuple(1 for _ in mine),
-        "start_up_s": max(start_up_s),
+        "start_up_s": all_up_s,
         "tenant_start_up_s": tuple(start_up_s),
         "proof": proofs[0],
         "timing_s": {
             "start": round(max(start_up_s) - sum(parts.values()), 4),
             **{name: round(value, 4) for name, value in parts.items()},
-            "total": round(clock.seconds(answers.finished_ns - answers.begun_ns), 4),
+            "total": round(clock.seconds(answers.finished_ns - begun_ns), 4),
         },
         "telemetry": {"peak_rss_bytes": float(max(answers.answered[index]["peak_rss_bytes"] for index in mine))},
         "gate": judged,
@@ -88,10 +92,10 @@ def _start_up_s(answers: Answers, index: int) -> float:
     """Until that tenant's answer, without the time that it took to make the request."""
     answer, name = answers.answered[index], f"tenant{answers.tenants[index].slot.index}"
     try:
-        found = clock.seconds(int(answer["t_ns"]) - answers.begun_ns) - float(answer["inputs_s"])
+        found = clock.seconds(int(answer["t_ns"]) - answers.begun_ns[index]) - float(answer["inputs_s"])
     except (KeyError, TypeError, ValueError) as error:
         raise ChildFailed(f"{name} sent an answer without its times: {error}") from error
-    if not 0 < found <= clock.seconds(answers.finished_ns - answers.begun_ns):
+    if not 0 < found <= clock.seconds(answers.finished_ns - answers.begun_ns[index]):
         raise ChildFailed(f"{name} says that it answered {found:.3f} s after the clock began to run, which cannot be")
     return found
 

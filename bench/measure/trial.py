@@ -20,6 +20,10 @@ from bench.measure.telemetry import Telemetry, Ticks
 SETTLE_S = 0.03
 """After the barrier all tenants run this long before the window opens: the pause at the barrier cools caches, and a
 neighbour's load has to be felt."""
+TOGETHER_S, TOGETHER_REQUESTS = 0.1, 5
+"""How long all tenants issue requests before the window is planned: that time, and so many of the slowest alone."""
+MARGIN = 1.15
+"""More requests are planned for than are needed, because some take longer than those that the plan was made by."""
 LEAD_S = 0.004
 """From the decision to start until the start, so that the word has reached every tenant."""
 
@@ -66,13 +70,13 @@ def converse(
     begun_ns = clock.now_ns()
     protocol = experiment.protocol
     deadline_ns = begun_ns + int(protocol.trial_limit_s * clock.NS_PER_S)
-    with running(experiment, launcher, tenants, environment) as links:
-        request(links, "measure", experiment, tenants, seed)
+    with running("measure", experiment, launcher, tenants, environment, seed) as links:
         loaded = await_events(links, "loaded", deadline_ns)
         loaded_ns = clock.now_ns()
         ready = await_events(links, "ready", deadline_ns)
         with telemetry.trial(_watched(links, tenants)) as ticks:
-            duration_ns = _arm(links, experiment, _of_workload(tenants, ready), deadline_ns)
+            slowest_ns = _together_ns(links, tenants, ready, deadline_ns)
+            duration_ns = _arm(links, experiment, slowest_ns, deadline_ns)
             conductor_cpu_ns = clock.cpu_ns()
             open_ns, end_ns = _go(links, tenants, duration_ns)
             measured = await_events(links, "measured", deadline_ns)
@@ -117,8 +121,7 @@ def search(
     limit_ns = int(experiment.protocol.trial_limit_s * clock.NS_PER_S)
     found: dict[int, float] = {}
     try:
-        with running(experiment, launcher, tenants, environment) as links:
-            request(links, "search", experiment, tenants, seed)
+        with running("search", experiment, launcher, tenants, environment, seed) as links:
             await_events(links, "loaded", clock.now_ns() + limit_ns)
             for size in candidates:
                 for link in links:
@@ -132,39 +135,47 @@ def search(
 
 @contextmanager
 def running(
-    experiment: Experiment, launcher: Launcher, tenants: Sequence[Tenant], environment: Mapping[str, str]
+    do: str,
+    experiment: Experiment,
+    launcher: Launcher,
+    tenants: Sequence[Tenant],
+    environment: Mapping[str, str],
+    seed: int,
 ) -> Iterator[list[Link]]:
-    """Running tenants, all of them ended when the context ends; each starts when its slot says, after the first."""
+    """Running tenants, each told what to load and to `do` as soon as it is there; all of them ended when the context
+    ends. Each starts when its slot says, after the first."""
     links: list[Link] = []
-    folders = experiment.readable
-    begun_ns = clock.now_ns()
+    first_ns = clock.now_ns()
     try:
-        for slot in (tenant.slot for tenant in tenants):
-            clock.sleep_until(begun_ns + int(slot.start_after_s * clock.NS_PER_S))
+        for tenant in tenants:
+            slot = tenant.slot
+            clock.sleep_until(first_ns + int(slot.start_after_s * clock.NS_PER_S))
+            begun_ns = clock.now_ns()
             try:
-                process = launcher.start(["bench.measure.tenant"], slot, environment, folders)
+                process = launcher.start(["bench.measure.tenant"], slot, environment, experiment.readable)
             except StartFailed as error:
                 raise ChildFailed(f"tenant{slot.index} could not be started: {error}") from error
-            links.append(Link(process, f"tenant{slot.index}"))
+            link = Link(process, f"tenant{slot.index}", begun_ns)
+            links.append(link)
+            _request(link, do, experiment, tenant, seed)
         yield links
     finally:
         for link in links:
             link.end()
 
 
-def request(links: Sequence[Link], do: str, experiment: Experiment, tenants: Sequence[Tenant], seed: int) -> None:
-    """Tell each tenant what to load, and what for. Neighbours have no pauses but those of their own."""
-    for link, tenant in zip(links, tenants, strict=True):
-        requests = experiment.scenario.requests() if tenant.measured else Requests(back_to_back=True)
-        link.send(
-            do=do,
-            task=tenant.prepared.task.to_json(),
-            slot=dataclasses.asdict(tenant.slot),
-            working_folder=str(Path.cwd()),
-            protocol=dataclasses.asdict(experiment.protocol),
-            requests=dataclasses.asdict(requests),
-            seed=seed + 1000 * tenant.slot.index,
-        )
+def _request(link: Link, do: str, experiment: Experiment, tenant: Tenant, seed: int) -> None:
+    """Neighbours have no pauses but those of their own."""
+    requests = experiment.scenario.requests() if tenant.measured else Requests(back_to_back=True)
+    link.send(
+        do=do,
+        task=tenant.prepared.task.to_json(),
+        slot=dataclasses.asdict(tenant.slot),
+        working_folder=str(Path.cwd()),
+        protocol=dataclasses.asdict(experiment.protocol),
+        requests=dataclasses.asdict(requests),
+        seed=seed + 1000 * tenant.slot.index,
+    )
 
 
 def _of_workload(tenants: Sequence[Tenant], answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -178,12 +189,27 @@ def _watched(links: Sequence[Link], tenants: Sequence[Tenant]) -> dict[str, Watc
     }
 
 
-def _arm(links: Sequence[Link], experiment: Experiment, ready: Sequence[Mapping[str, Any]], deadline_ns: int) -> int:
-    """Let all tenants get ready to record, and decide how long: the window lasts until the slowest of those `ready` may
-    have answered `min_requests` (two more are cut by its edges), up to its limit. Nanoseconds."""
+def _together_ns(
+    links: Sequence[Link], tenants: Sequence[Tenant], ready: Sequence[Mapping[str, Any]], deadline_ns: int
+) -> float:
+    """What the slowest request of the workload takes while all tenants issue theirs. Each has warmed up when it was
+    ready to, so perhaps alone; and whoever waits for others has cooled down again."""
+    alone_ns = [float(answer["warmup"]["request_ns"]) for answer in ready]
+    if len(links) == 1:
+        return alone_ns[0]
+    until_ns = clock.now_ns() + max(int(TOGETHER_S * clock.NS_PER_S), round(TOGETHER_REQUESTS * max(alone_ns)))
+    for link in links:
+        link.send(until_ns=until_ns)
+    answers = _of_workload(tenants, await_events(links, "together", deadline_ns))
+    return max(float(answer["request_ns"]) for answer in answers)
+
+
+def _arm(links: Sequence[Link], experiment: Experiment, slowest_ns: float, deadline_ns: int) -> int:
+    """Let all tenants get ready to record, and decide how long: the window lasts until a request that takes as long as
+    the slowest may have been answered `min_requests` times (two more are cut by its edges, and some will take longer),
+    up to its limit. Nanoseconds."""
     protocol = experiment.protocol
-    slowest_ns = max(answer["warmup"]["request_ns"] for answer in ready)
-    wanted_s = max(protocol.window_s, (protocol.min_requests + 2) * slowest_ns / clock.NS_PER_S)
+    wanted_s = max(protocol.window_s, (MARGIN * protocol.min_requests + 2) * slowest_ns / clock.NS_PER_S)
     duration_ns = int(min(wanted_s, protocol.window_limit_s) * clock.NS_PER_S)
     for link in links:
         link.send(duration_ns=duration_ns + int(SETTLE_S * clock.NS_PER_S))

@@ -14,7 +14,7 @@ from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.measure import ceilings, trial
 from bench.measure.prepare import Prepared, builder_slot, prepare, unprepared, with_quality
-from bench.records import Plan
+from bench.records import PROCESS, Plan
 from bench.store import Run
 
 CELLS = "cells.json"
@@ -121,7 +121,7 @@ class Workshop:
             if prepared.failure:
                 return trial.Searched({}, prepared.failure)
             seed = experiment.seed % 2**31
-            launcher = next(iter(self._launchers.values()))
+            launcher = self._launchers.get(PROCESS) or next(iter(self._launchers.values()))
             tenants = [trial.Tenant(slot, prepared) for slot in slots]
             return trial.search(experiment, launcher, tenants, candidates, self._environment, seed)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from bench.arrangement import Arrangement
 from bench.config import Experiment
 from bench.errors import ConfigError, InfeasibleHere
 from bench.plan.blocks import Cell, ordered_blocks
@@ -83,12 +84,19 @@ def _infeasible(experiment: Experiment) -> list[Infeasible]:
     divided = experiment.divisions.items()
     impossible = {name: reason for name, partition in divided if (reason := partition.infeasible(device))}
     for name, arrangement in experiment.arrangements.items():
-        if reason := impossible.get(arrangement.division) or arrangement.infeasible(device):
+        reason = impossible.get(arrangement.division) or arrangement.infeasible(device)
+        if reason or (reason := _unanswerable(experiment, arrangement)):
             found.append(Infeasible(partition=name, optimization=ALL, reason=reason))
     for name, optimization in experiment.optimizations.items():
         if reason := optimization.infeasible(experiment.workload, device):
             found.append(Infeasible(partition=ALL, optimization=name, reason=reason))
     return found
+
+
+def _unanswerable(experiment: Experiment, arrangement: Arrangement) -> str | None:
+    if experiment.scenario.measures == "start_up" and (arrangement.occupant or any(arrangement.listed)):
+        return f"{experiment.scenario_name} times first answers, and a neighbour has yet to start when they are given"
+    return None
 
 
 def _silent_sources(experiment: Experiment) -> list[Infeasible]:
