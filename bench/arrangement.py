@@ -9,7 +9,7 @@ from typing import Any
 from bench.contract import Device, Isolation, Neighbours, Optimization, Partition, Workload
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
-from bench.records import PROCESS, SAME
+from bench.records import LISTED, PROCESS, SAME
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Occupant:
     optimization: Optimization
     optimization_node: Mapping[str, Any]
     batch_size: int
+    greedy: bool = False
 
     def infeasible(self, device: Device) -> str | None:
         reason = self.workload.infeasible(device) or self.optimization.infeasible(self.workload, device)
@@ -58,7 +59,7 @@ class Arrangement:
         """Why it cannot be; None if it can. Asked where the division itself is feasible."""
         if reason := self.isolation.infeasible(device) or self.isolation.infeasible_in(self.partition):
             return f"{self.isolation_name}: {reason}"
-        if self.neighbours != SAME and self.partition.count(device) == 1:
+        if self.neighbours not in (SAME, LISTED) and self.partition.count(device) == 1:
             return "one tenant has it to itself, so there is nobody beside it"
         reasons = (occupant.infeasible(device) for occupant in self.tenants(self.partition.count(device)) if occupant)
         return next(filter(None, reasons), None)
@@ -89,7 +90,7 @@ def arrangements(
                     partition,
                     isolation_name,
                     isolation,
-                    beside,
+                    LISTED if listed else beside,
                     alone=plugin.empty,
                     occupant=_occupant(beside, plugin, config["neighbours"][beside]),
                     listed=listed,
@@ -107,7 +108,13 @@ def _occupant(name: str, plugin: Neighbours, node: Mapping[str, Any]) -> Occupan
     if plugin.workload is None or plugin.optimization is None:
         return None
     return Occupant(
-        name, plugin.workload, node["workload"], plugin.optimization, node["optimization"], plugin.batch_size
+        name,
+        plugin.workload,
+        node["workload"],
+        plugin.optimization,
+        node["optimization"],
+        plugin.batch_size,
+        plugin.greedy,
     )
 
 

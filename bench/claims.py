@@ -46,6 +46,7 @@ class Claim(StrictRecord):
     beside: neighbours that it speaks of, as patterns: what is compared is how much of its speed alone a tenant keeps
         beside them.
     quality_loss_below: greatest loss of quality, as a share (0.01: one percentage point of accuracy); None: no bound.
+    divisions: those that it speaks of, as patterns; none: all.
     contrast: whether `baseline` and `treatments` name optimizations, partitions or isolations; the other two are the
         same for both. `treatments` may hold patterns: `int8_*`.
     hardware: what the claim speaks of. Evidence from other hardware is shown beside it and never counted for it.
@@ -59,6 +60,7 @@ class Claim(StrictRecord):
     high: Ratio | None = None
     metric: Metric | Literal["other"] | tuple[Metric, ...] = "throughput"
     beside: tuple[str, ...] = ()
+    divisions: tuple[str, ...] = ()
     quality_loss_below: MarginShare | None = None
     contrast: Literal["optimization", "partition", "isolation"] = "optimization"
     baseline: str = "fp32"

@@ -207,6 +207,12 @@ def _named_tenant(entry: Any, measured: str, where: str) -> dict[str, Any]:
             known = ", ".join(key for key in workload if key != "_target_")
             raise ConfigError(f"there is no option {key!r}", where=where, hint=f"the workload {name} has: {known}")
         workload[key] = value
+    if missing := [key for key, value in workload.items() if value == "???"]:
+        raise ConfigError(
+            f"{missing[0]} of the workload {name} has no value",
+            where=where,
+            hint=f"write {{workload: {name}, {missing[0]}: ...}}, it has no default",
+        )
     optimization = str(entry.get("optimization", "fp32"))
     return {"name": name, "workload": workload, "optimization": _option("optimizations", optimization)[optimization]}
 

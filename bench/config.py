@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,7 +224,7 @@ def _only(node: Any, partitions: Sequence[str], optimizations: Mapping[str, Any]
             where=f"only={node}",
             hint=f"write 'only.{partitions[0]}=[{next(iter(optimizations))}]'",
         )
-    for partition, names in (node or {}).items():
+    for partition, names in _flat(node or {}):
         if partition not in partitions:
             raise ConfigError(
                 f"only names the partition {partition!r}, which is not in this experiment",
@@ -246,6 +246,15 @@ def _only(node: Any, partitions: Sequence[str], optimizations: Mapping[str, Any]
                 )
         only[partition] = tuple(names)
     return only
+
+
+def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """An arrangement's name has dots, of which Hydra makes levels."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _seed(value: Any) -> int:

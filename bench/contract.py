@@ -383,9 +383,12 @@ class Neighbours:
     """Who has the other slots of a partition while the tenant in the first one is measured. Configs:
     `configs/neighbours/`. Nothing said: tenants that run the workload too, and are measured as well.
 
-    empty: nobody has them. workload, optimization: tenants that run that instead; what they do is not judged."""
+    empty: nobody has them. workload, optimization: tenants that run that instead; what they do is not judged.
+    greedy: such a tenant starts a thread on each core that it can reach, and not only its fair share of them: what a
+        slot does not hold it back from is what there is to be protected from."""
 
     empty: bool = False
+    greedy: bool = False
     workload: Workload | None = None
     optimization: Optimization | None = None
     batch_size: Annotated[int, pydantic.Field(ge=1, le=65536)] = 1

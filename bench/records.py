@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 ALL = "*"
-PROCESS, SAME, ALONE = "process", "same", "alone"
-"""Options of `isolation` and `neighbours` that mean something to those who judge: plain processes; all tenants run the
-workload; the other slots stay empty."""
+PROCESS, SAME, ALONE, LISTED = "process", "same", "alone", "listed"
+"""Isolation and neighbours that mean something to those who judge: plain processes; all tenants run the workload; the
+other slots stay empty; the partition says who has each slot."""
 
 Status = Literal["ok", "invalid", "failed"]
 """ok: valid. invalid: measured, but a gate found a cause that spoils it. failed: there is no measurement."""
@@ -74,12 +74,15 @@ class PlannedTrial(Record):
 
 class Infeasible(Record):
     """What was asked for and cannot run here. `partition` or `optimization` "*" stands for all of them; `telemetry`
-    names a source that has nothing to read here, which keeps no trial from running."""
+    names a source that has nothing to read here, which keeps no trial from running. `division` and `isolation` are
+    parts of the partition."""
 
     partition: str
     optimization: str
     reason: str
     telemetry: str | None = None
+    division: str = ""
+    isolation: str = ""
 
     def __str__(self) -> str:
         if self.telemetry:
@@ -119,7 +122,8 @@ class Plan(Record):
     two-sided level of each, None where the protocol draws no verdicts). `again` names the cell that measures the
     baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
     unchanged fp32 model in the same runtime, where that is measured too. `layouts`: division -> how it divides the
-    device, where it does. `measures`: what the scenario does.
+    device, where it does. `measures`: what the scenario does. `min_requests`: that
+    each process is to answer, by the protocol.
     """
 
     workload: str
@@ -137,6 +141,7 @@ class Plan(Record):
     same_runtime: dict[Name, Name] = {}
     layouts: dict[Name, Layout] = {}
     measures: Literal["throughput", "start_up"] = "throughput"
+    min_requests: Count = 0
     trials: tuple[PlannedTrial, ...]
     infeasible: tuple[Infeasible, ...]
     estimate: Estimate
@@ -196,8 +201,9 @@ class TrialRecord(PlannedTrial):
 
     Throughput, latency and start-up are of the tenants that run the workload; of neighbours that run something else
     there is `neighbour_throughput_per_s`. start_up_s: from starting the first tenant until the last has answered once,
-    for scenarios that measure that instead of throughput. `tenant_gpus`: UUIDs of the GPU or MIG devices that the
-    tenants had, () on a CPU. `confinement`: what the first tenant was held to, and by what.
+    for scenarios that measure that instead of throughput. `tenant_wall_p99_ms`: on a GPU p99 by the host's clock,
+    which counts the wait for a turn, too; () on a CPU. `tenant_gpus`: UUIDs of the GPU or MIG devices that the tenants
+    had, () on a CPU. `confinement`: what the first tenant was held to, and by what.
     """
 
     device: str
@@ -213,6 +219,7 @@ class TrialRecord(PlannedTrial):
     tenant_latency_ms: tuple[Latency, ...] = ()
     tenant_requests: tuple[Count, ...] = ()
     tenant_gpus: tuple[str, ...] = ()
+    tenant_wall_p99_ms: tuple[Measure, ...] = ()
     neighbour_throughput_per_s: tuple[Measure, ...] = ()
     start_up_s: Measure | None = None
     tenant_start_up_s: tuple[Measure, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from made_up_runs import latency, plan, run
 
-from bench.records import PlannedTrial
+from bench.records import PlannedTrial, TrialRecord
 from bench.stored import StoredRun
 
 BLOCK_SD, PROCESS_SD = 0.02, 0.01
@@ -75,3 +75,15 @@ def arranged_run(
 def _parts(truth: Truth, division: str, isolation: str, neighbours: str) -> dict[str, Any]:
     tenants = 1 if neighbours == "alone" else truth.slots[division]
     return {"division": division, "isolation": isolation, "neighbours": neighbours, "tenants": tenants}
+
+
+def listed(run: StoredRun, rates: tuple[float, ...], division: str) -> StoredRun:
+    """The same, where that division names its tenants one by one instead of having all of them alike."""
+
+    def mixed(found: Any) -> Any:
+        told = {"neighbours": "listed"} if found.division == division and found.neighbours == "same" else {}
+        more = {"neighbour_throughput_per_s": rates} if told and isinstance(found, TrialRecord) else {}
+        return found.model_copy(update={**told, **more})
+
+    plan = run.plan.model_copy(update={"trials": tuple(map(mixed, run.plan.trials))})
+    return StoredRun(run.folder, {}, plan, tuple(map(mixed, run.trials)))

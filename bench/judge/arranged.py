@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.judge.speedup import SpeedUp
 from bench.judge.statistics import Paired
-from bench.records import SAME, PlannedTrial, TrialRecord
+from bench.records import LISTED, PlannedTrial, TrialRecord
 from bench.stored import StoredRun
 
 
@@ -42,7 +42,7 @@ class Arranged:
         for one in run.plan.trials:
             cell = one.partition, one.optimization
             trials = list(valid.get(cell, {}).values())
-            if one.neighbours == SAME and any(trial.neighbour_throughput_per_s for trial in trials):
+            if one.neighbours == LISTED:
                 mixed[cell] = trials
             elif one.optimization != run.plan.again:
                 planned.setdefault(Key(one.division, one.isolation, one.neighbours, one.optimization), one)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from bench.claims import Claim, Metric
+from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import Cell
 from bench.records import ALL, ALONE, SAME, Plan
 
@@ -103,12 +104,19 @@ class Contrasts:
             item
             for name, claim in claims.items()
             if claim.measurable and any(map(self._measures, claim.metrics))
-            for item in (*self._infeasible(name, claim), *self._without_baseline(name, claim))
+            for item in (
+                *self._infeasible(name, claim),
+                *self._without_baseline(name, claim),
+                *self._without_tails(name, claim),
+            )
         ]
 
     # --- inside ---
 
     def _measures(self, metric: Metric) -> bool:
+        """Whether the run does, by its scenario and protocol."""
+        if metric == "p99" and self._plan.min_requests < tail_needs(P99):
+            return False
         return (metric == "start_up") == (self._plan.measures == "start_up")
 
     def _treatments(self, claim: Claim) -> Iterator[tuple[Cell, Cell | None]]:
@@ -120,7 +128,9 @@ class Contrasts:
                 continue
             if claim.beside and not _among(side.neighbours, claim.beside):
                 continue
-            if claim.contrast == "partition" and not claim.beside and side.neighbours != SAME:
+            if claim.contrast != "optimization" and not claim.beside and side.neighbours != SAME:
+                continue
+            if claim.divisions and not any(fnmatchcase(side.division, pattern) for pattern in claim.divisions):
                 continue
             yield cell, self._baseline(claim, side, cell[1])
 
@@ -159,9 +169,9 @@ class Contrasts:
         """Of arrangements that differ only in who is beside them, one."""
         told: set[tuple[str, str]] = set()
         for item in self._plan.infeasible:
-            division, *parts = item.partition.split(".")
-            treated = {"optimization": [item.optimization], "partition": [division], "isolation": parts}[claim.contrast]
-            if item.telemetry or not any(part != ALL and claim.treats(part) for part in treated):
+            division = item.division or item.partition
+            treated = {"optimization": item.optimization, "partition": division, "isolation": item.isolation}
+            if item.telemetry or treated[claim.contrast] == ALL or not claim.treats(treated[claim.contrast]):
                 continue
             partition = division if claim.contrast == "partition" else item.partition
             if (partition, item.reason) in told:
@@ -186,9 +196,18 @@ class Contrasts:
             elif claim.beside and not (self._alone(cell) and self._alone(baseline)):
                 yield Unheld(name, *cell, claim.baseline, "not measured alone as well: add alone to neighbours=[...]")
 
+    def _without_tails(self, name: str, claim: Claim) -> Iterator[Unheld]:
+        if "p99" not in claim.metrics or self._measures("p99"):
+            return
+        needs = tail_needs(P99)
+        for cell, baseline in self._treatments(claim):
+            if baseline is not None:
+                reason = f"a p99 needs {needs} requests in each process, which protocol=publish asks for"
+                yield Unheld(name, *cell, claim.baseline, reason)
+
     def _no_baseline(self, name: str) -> str:
         for item in self._plan.infeasible:
-            if name in (item.partition, item.optimization):
+            if name in (item.partition, item.optimization, item.division, item.isolation):
                 return f"the claimed baseline {name} is infeasible: {item.reason}"
         return f"the claimed baseline {name} was not measured beside it"
 

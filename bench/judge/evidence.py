@@ -9,7 +9,7 @@ from functools import cached_property
 from bench.claims import Claim, Metric
 from bench.judge.contrasts import Contrast, Contrasts
 from bench.judge.loss import Loss, loss_of
-from bench.judge.metrics import tail_needs
+from bench.judge.metrics import P99, tail_needs
 from bench.judge.noise import Floor
 from bench.judge.speedup import Cell, Cells, by_cell, differences
 from bench.judge.statistics import Paired
@@ -19,7 +19,7 @@ from bench.stored import StoredRun
 NO_SPEED: Mapping[Metric, str] = {
     "throughput": "no throughput",
     "start_up": "no start-up time",
-    "p99": f"a p99 needs {tail_needs(0.99)} requests in each process (protocol=publish takes that many)",
+    "p99": f"a p99 needs {tail_needs(P99)} requests in each process (protocol=publish takes that many)",
 }
 """Why a valid trial says nothing."""
 
@@ -77,6 +77,15 @@ class RunEvidence:
             block: self._reason(contrast, block) for block in sorted(planned) if block <= over and block not in found
         }
         return Pairs({block: value for block, value in found.items() if block <= blocks}, lost)
+
+    def fewest_requests(self, contrast: Contrast, blocks: int) -> int:
+        """Of any process in any valid trial that the contrast rests on, up to block `blocks`."""
+        trials = (t for cell in contrast.cells for b, t in self._cells.get(cell, {}).items() if b <= blocks)
+        return min((min(t.tenant_requests, default=0) for t in trials if t.status == "ok"), default=0)
+
+    def batch_sizes(self, contrast: Contrast) -> set[int]:
+        """Of all trials that the contrast rests on."""
+        return {trial.batch_size for cell in contrast.cells for trial in self._cells.get(cell, {}).values()}
 
     def paired(self, cell: Cell, reference: Cell) -> Paired | None:
         """Any cell against any other, over all blocks in which both are valid."""

@@ -13,6 +13,7 @@ from itertools import combinations
 
 from bench.judge.arranged import Arranged, Key, logs, median_of, of_neighbours, over, ratio_of
 from bench.judge.fairness import sharing
+from bench.judge.metrics import p99_ms
 from bench.judge.speedup import SpeedUp
 from bench.judge.tails import needed
 from bench.records import ALONE, PROCESS, SAME, TrialRecord
@@ -168,12 +169,13 @@ def _together(arranged: Arranged, key: Key) -> Together:
 
 
 def _protection(arranged: Arranged, keys: Sequence[Key]) -> Iterator[Protection]:
-    """Of any two divisions whose victims had the same neighbours. `same` is left out: there every division brings
-    neighbours of its own, as fast as its slots are."""
-    groups: dict[tuple[str, str, str], list[Key]] = {}
+    """Of any two divisions whose victims had the same neighbours, and as many of them. `same` is left out: there
+    every division brings neighbours of its own, as fast as its slots are."""
+    groups: dict[tuple[str, str, str, int], list[Key]] = {}
     for key in keys:
         if key.neighbours != SAME:
-            groups.setdefault((key.neighbours, key.isolation, key.optimization), []).append(key)
+            alike = key.neighbours, key.isolation, key.optimization, arranged.tenants(key)
+            groups.setdefault(alike, []).append(key)
     for group in groups.values():
         slow_downs = [(key, _slow_down(arranged, key)) for key in group[:MOST_DIVISIONS]]
         for (first, here), (second, there) in combinations(slow_downs, 2):
@@ -223,7 +225,7 @@ def _all_per_s(trial: TrialRecord) -> float | None:
 
 
 def _p99_ms(trial: TrialRecord) -> float | None:
-    return trial.tenant_latency_ms[0].p99 if trial.tenant_latency_ms else None
+    return next(iter(p99_ms(trial)), None)
 
 
 def _requests(trial: TrialRecord) -> int:

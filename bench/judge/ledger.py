@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.claims import Claim
@@ -94,12 +94,12 @@ def _entry(name: str, claim: Claim, found: list[Verdict], devices: set[tuple[str
     else:
         here = any(claim.counts(*device) for device in devices)
         counted = counted or [_nothing(name, claim, here and claim.measurable)]
-        own = _roll_up(counted)
-    return Entry(name, claim, own, _roll_up(beside) if beside else None, (*counted, *beside))
+        own = _roll_up(counted, claim)
+    return Entry(name, claim, own, _roll_up(beside, claim) if beside else None, (*counted, *beside))
 
 
-def _roll_up(verdicts: Sequence[Verdict]) -> RollUp:
-    chosen = _decisive(verdicts)
+def _roll_up(verdicts: Sequence[Verdict], claim: Claim) -> RollUp:
+    chosen = _of_all_metrics(_decisive(verdicts), claim)
     counts = Counter(verdict.verdict for verdict in chosen)
     tried = sum(counts.values()) - counts["not_testable"]
     if not tried:
@@ -129,6 +129,29 @@ def _decisive(verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
     measured = [verdict for verdict in verdicts if verdict.evidence == "measured"]
     claimed = [verdict for verdict in measured if verdict.role == "claimed"]
     return claimed or measured or verdicts
+
+
+def _of_all_metrics(verdicts: Sequence[Verdict], claim: Claim) -> Sequence[Verdict]:
+    """One for each place, where a claim speaks of several metrics: it holds there if it holds in all of them, and fails
+    if it fails in one."""
+    if len(claim.metrics) < 2:
+        return verdicts
+    places: dict[tuple[str | None, ...], list[Verdict]] = {}
+    for one in verdicts:
+        key = (one.run, one.workload, one.scenario, one.partition, one.optimization, one.baseline, one.role)
+        places.setdefault(key, []).append(one)
+    found: list[Verdict] = []
+    for together in places.values():
+        words = [one.verdict for one in together]
+        whole: Word = "inconclusive"
+        if "refuted" in words:
+            whole = "refuted"
+        elif len(words) == len(claim.metrics) and set(words) <= set(DECIDED):
+            whole = "confirmed"
+        elif set(words) == {"not_testable"}:
+            whole = "not_testable"
+        found.append(replace(together[0], verdict=whole, metric="throughput"))
+    return found
 
 
 def _settled(name: str, claim: Claim) -> Verdict:

@@ -86,6 +86,14 @@ def below_floor(width: float, floor: float) -> str:
     )
 
 
+def within_floor(difference: float, floor: float) -> str:
+    """A difference that this machine shows where there is none."""
+    return (
+        f"a difference of {_percent(abs(difference))}, and the noise floor here is {_percent(floor)} (the baseline "
+        "against itself)"
+    )
+
+
 def no_look(plan: Plan, blocks: int) -> str:
     """Why a run has no verdicts at all."""
     if plan.look_level is None or not plan.looks:

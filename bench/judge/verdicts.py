@@ -19,6 +19,7 @@ from bench.judge.contrasts import Contrast, Role
 from bench.judge.decisions import DECIDED, Judged, Word, decisions, holm, log_band, more_blocks
 from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.loss import Loss
+from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import LEVEL, SpeedUp
 from bench.judge.statistics import Paired, hodges_lehmann
 from bench.records import Plan
@@ -131,16 +132,36 @@ def _obstacle(evidence: RunEvidence, contrast: Contrast, claim: Claim, pairs: Pa
         more = math.ceil(len(pairs.lost) / LOST_LIMIT) - blocks  # valid ones, until the lost are few enough
         passing = pairs.lost_share <= LASTING_LOSS
         return Obstacle("invalid", reasons.lost(list(pairs.lost.values()), blocks), more if passing else None)
-    if contrast.treatment[0] != contrast.baseline[0] and evidence.contrasts.division(contrast.baseline[0]) != "full":
-        ours, theirs = (evidence.tenants(cell[0]) for cell in (contrast.treatment, contrast.baseline))
-        if ours != theirs:
-            return Obstacle("not_testable", f"{ours} tenants against {theirs}: only equal numbers can be compared")
+    if unfair := _unfair(evidence, contrast, look):
+        return Obstacle("not_testable", unfair)
     floors = [evidence.floor(cell[0], look) for cell in (contrast.treatment, contrast.baseline)]
     reach = max((floor.reach for floor in floors if floor), default=0.0)
     width = _width(claim)
     if width is not None and width < reach:
         # The floor falls with the square root of the blocks: as many again are the least to try.
         return Obstacle("not_testable", reasons.below_floor(width, reach), more_blocks=look)
+    paired = pairs.paired
+    if width is None and paired is not None and abs(paired.mean) < reach:
+        return Obstacle("inconclusive", reasons.within_floor(paired.mean, reach), more_blocks=look)
+    return None
+
+
+def _unfair(evidence: RunEvidence, contrast: Contrast, look: int) -> str | None:
+    """Why the two sides cannot be compared, whatever they yield; None if they can."""
+    if contrast.treatment[0] != contrast.baseline[0]:
+        division = evidence.contrasts.division(contrast.baseline[0])
+        ours, theirs = (evidence.tenants(cell[0]) for cell in (contrast.treatment, contrast.baseline))
+        if division != "full" and ours != theirs:
+            return f"{ours} tenants against {theirs}: only equal numbers can be compared"
+        layout = evidence.plan.layouts.get(division)
+        if layout and layout.mig and evidence.contrasts.division(contrast.treatment[0]) != division:
+            return f"{division} was measured within a MIG slice, not on the whole device"
+    if contrast.metric == "p99":
+        if (fewest := evidence.fewest_requests(contrast, look)) < tail_needs(P99):
+            # Leaving out the trials with too few would leave out the slow ones.
+            return f"a p99 needs {tail_needs(P99)} requests in each process, and one trial had {fewest}"
+        if len(sizes := sorted(evidence.batch_sizes(contrast))) > 1:
+            return f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal batches can be compared"
     return None
 
 

@@ -39,6 +39,7 @@ class Assessed:
     neighbour_throughput_per_s: tuple[float, ...]
     latency_ms: Latency | None
     tenant_latency_ms: tuple[Latency, ...]
+    tenant_wall_p99_ms: tuple[float, ...]
     gate: Gate
     proof: Mapping[str, Any]
     telemetry: Mapping[str, float]
@@ -108,6 +109,7 @@ def assess(
         neighbour_throughput_per_s=_beside(answers, beside, window),
         latency_ms=summary.latency(window),
         tenant_latency_ms=summary.tenant_latencies(window),
+        tenant_wall_p99_ms=summary.wall_p99_ms(samples, window),
         gate=gate.judge(evidence),
         proof=proofs[0],
         telemetry=_telemetry(answers, {**shares, **gpu, **limits}, interval_s),

@@ -5,6 +5,7 @@ It never imports torch, blocks on pipes while tenants measure, and survives anyt
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from bench import clock
+from bench.arrangement import Occupant
 from bench.composition import CONFIG_PATH
 from bench.config import Experiment
 from bench.contract import Launcher, Slot
@@ -117,9 +119,10 @@ class Conductor:
         failure = slots if isinstance(slots, str) else next(filter(None, failures), None)
         if isinstance(slots, str) or failure:
             return TrialRecord(**common, status="failed", reason=failure)
+        who = self._experiment.arrangements[planned.partition].tenants(len(slots))
         tenants = [
-            trial.Tenant(slot, occupant or prepared, measured=occupant is None)
-            for slot, occupant in zip(slots, occupants, strict=False)
+            trial.Tenant(self._seat(slot, each), loads or prepared, measured=each is None)
+            for slot, each, loads in zip(slots, who, occupants, strict=False)
         ]
         common["confinement"] = dict(launcher.confinement(tenants[0].slot))
         common["tenant_gpus"] = tuple(tenant.slot.gpu for tenant in tenants if tenant.slot.gpu)
@@ -132,6 +135,13 @@ class Conductor:
             raise
         except Exception as error:  # a plug-in of ours or theirs is at fault: this trial is lost, the run is not
             return TrialRecord(**common, status="failed", reason=f"{type(error).__name__}: {error}")
+
+    def _seat(self, slot: Slot, occupant: Occupant | None) -> Slot:
+        """A greedy neighbour takes as many cores as the slot lets it."""
+        device = self._experiment.device
+        if occupant is None or not occupant.greedy or device.executes_on != "cpu":
+            return slot
+        return dataclasses.replace(slot, threads=len(slot.cpus or device.cpus))
 
     def _throughput(
         self,
@@ -189,7 +199,7 @@ class Conductor:
 
 
 def _on_shared_cores(experiment: Experiment, tenants: Sequence[trial.Tenant]) -> bool:
-    """Tenants of a GPU are not pinned, whatever they have of it: they wait for each other's cores on every partition."""
+    """On any partition, tenants of a GPU are not pinned: they wait for each other's cores, whatever they have of it."""
     device = experiment.device
     return device.rehearsal or (device.kind == "cuda" and len(tenants) > 1)
 
@@ -205,6 +215,7 @@ def _measured(found: assess.Assessed) -> dict[str, Any]:
         "window_s": found.window.seconds,
         "latency_ms": found.latency_ms,
         "tenant_latency_ms": found.tenant_latency_ms,
+        "tenant_wall_p99_ms": found.tenant_wall_p99_ms,
         "tenant_requests": found.window.requests,
         "neighbour_throughput_per_s": found.neighbour_throughput_per_s,
         "proof": dict(found.proof),

@@ -108,6 +108,18 @@ def tenant_latencies(window: Window) -> tuple[Latency, ...]:
     return tuple(found for found in each if found) if all(each) else ()
 
 
+def wall_p99_ms(tenants: Sequence[Samples], window: Window) -> tuple[float, ...]:
+    """On a GPU, of each tenant: p99 of what the host saw, which counts the wait for a turn on a GPU that is shared.
+    () on a CPU, or where a tenant finished no request."""
+    found = []
+    for samples in tenants:
+        inside = samples[(samples[:, START] >= window.start_ns) & (samples[:, END] <= window.end_ns)]
+        if not len(inside) or not _on_a_gpu(samples):
+            return ()
+        found.append(float(np.quantile(inside[:, END] - inside[:, START], 0.99)) / 1e6)
+    return tuple(found)
+
+
 def _quantiles(latencies_ns: npt.NDArray[np.int64]) -> Latency | None:
     if not len(latencies_ns):
         return None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import clock, wire
-from bench.contract import Arrays, Loaded, Requests, Slot
+from bench.contract import Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
 from bench.isolation.cdi.arrival import check_arrival, check_cuda_arrival
 from bench.measure import steady

@@ -49,6 +49,7 @@ def make_plan(experiment: Experiment) -> Plan:
         same_runtime=_same_runtime(experiment, used),
         layouts=_layouts(experiment, cells),
         measures=experiment.scenario.measures,
+        min_requests=protocol.min_requests,
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),
@@ -86,7 +87,8 @@ def _infeasible(experiment: Experiment) -> list[Infeasible]:
     for name, arrangement in experiment.arrangements.items():
         reason = impossible.get(arrangement.division) or arrangement.infeasible(device)
         if reason or (reason := _unanswerable(experiment, arrangement)):
-            found.append(Infeasible(partition=name, optimization=ALL, reason=reason))
+            parts = {"division": arrangement.division, "isolation": arrangement.isolation_name}
+            found.append(Infeasible(partition=name, optimization=ALL, reason=reason, **parts))
     for name, optimization in experiment.optimizations.items():
         if reason := optimization.infeasible(experiment.workload, device):
             found.append(Infeasible(partition=ALL, optimization=name, reason=reason))

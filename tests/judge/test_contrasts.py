@@ -11,9 +11,10 @@ from made_up_runs import claim, infeasible, latency, plan, run
 from bench.claims import Claim
 from bench.judge.contrasts import Contrasts
 from bench.judge.evidence import RunEvidence
+from bench.judge.ledger import _roll_up
 from bench.judge.looks import next_look
-from bench.judge.verdicts import judge_run
-from bench.records import PlannedTrial
+from bench.judge.verdicts import Verdict, judge_run
+from bench.records import Layout, PlannedTrial
 from bench.stored import StoredRun
 
 ONLY = ("fp32",)
@@ -40,7 +41,8 @@ def test_a_claim_about_neighbours_compares_what_is_left_of_the_speed_alone() -> 
 
 def test_a_claim_about_partitions_is_judged_where_all_tenants_run_the_workload() -> None:
     faster = claim(contrast="partition", baseline="time_shared", treatments=("cpuset",), metric=["throughput", "p99"])
-    assert contrasts(PARTITIONS, faster) == [
+    assert [metric for _, _, metric, _ in contrasts(PARTITIONS, faster)] == ["throughput"]
+    assert contrasts(PARTITIONS, faster, min_requests=5000) == [
         ("cpuset", "time_shared", "throughput", None),
         ("cpuset", "time_shared", "p99", None),
     ]
@@ -128,16 +130,113 @@ def test_more_blocks_measure_all_four_cells() -> None:
     }
 
 
-def test_a_p99_needs_enough_requests_in_each_process() -> None:
-    asked = KEEPS_MORE.model_copy(update={"metric": "p99"})
-    (verdict,) = judge_run(RunEvidence(interfered()), {"c": asked})
-    assert verdict.verdict == "invalid"
-    assert "5000 requests" in verdict.reason
+P99 = KEEPS_MORE.model_copy(update={"metric": "p99"})
 
-    def tails(planned: PlannedTrial) -> Mapping[str, Any]:
-        speed = disturbed(planned)["throughput_per_s"]
-        return {"tenant_latency_ms": (latency(1e3 / speed),) * 2, "tenant_requests": (5000, 5000)}
 
-    stored = run(plan(dict.fromkeys(PARTITIONS, ONLY), tenants=2), tails)
-    (verdict,) = judge_run(RunEvidence(stored), {"c": asked})
+def tails(planned: PlannedTrial) -> Mapping[str, Any]:
+    speed = disturbed(planned)["throughput_per_s"]
+    return {"tenant_latency_ms": (latency(1e3 / speed),) * 2, "tenant_requests": (5000, 5000)}
+
+
+def with_tails(measured: Any = tails) -> list[Verdict]:
+    stored = run(plan(dict.fromkeys(PARTITIONS, ONLY), tenants=2, min_requests=5000), measured)
+    return judge_run(RunEvidence(stored), {"c": P99})
+
+
+def test_a_p99_that_the_protocol_cannot_have_is_told_and_stands_in_nobodys_way() -> None:
+    assert judge_run(RunEvidence(interfered()), {"c": P99}) == []
+    reasons = {
+        reason for _, reason in unheld(PARTITIONS, KEEPS_MORE.model_copy(update={"metric": ("throughput", "p99")}))
+    }
+    assert reasons == {"a p99 needs 5000 requests in each process, which protocol=publish asks for"}
+
+
+def test_a_p99_is_judged_as_throughput_is() -> None:
+    (verdict,) = with_tails()
     assert (verdict.verdict, verdict.metric) == ("confirmed", "p99")
+
+
+def test_slow_trials_are_not_left_out_of_a_p99() -> None:
+    """They are those with too few requests: one of them, and there is no p99."""
+
+    def slow_once(planned: PlannedTrial) -> Mapping[str, Any]:
+        few = {"tenant_requests": (4900, 5000)} if planned.id.startswith("003") and "compute" in planned.id else {}
+        return {**tails(planned), **few}
+
+    (verdict,) = with_tails(slow_once)
+    assert verdict.verdict == "not_testable"
+    assert "one trial had 4900" in verdict.reason
+
+
+def test_a_p99_of_other_batches_is_another_thing() -> None:
+    (verdict,) = with_tails(lambda planned: {**tails(planned), "batch_size": 8 if "cpuset" in planned.id else 64})
+    assert verdict.verdict == "not_testable"
+    assert "8 and 64" in verdict.reason
+
+
+def test_on_a_gpu_the_wait_for_a_turn_counts() -> None:
+    def waits(planned: PlannedTrial) -> Mapping[str, Any]:
+        speed = disturbed(planned)["throughput_per_s"]
+        return {**tails(planned), "tenant_latency_ms": (latency(1.0),) * 2, "tenant_wall_p99_ms": (2e3 / speed,) * 2}
+
+    (verdict,) = with_tails(waits)
+    assert verdict.verdict == "confirmed"
+
+
+# --- what cannot be compared ----------------------------------------------------------------------------------------
+
+FASTER = claim(
+    contrast="partition", baseline="time_shared", treatments=("cpuset",), reading="at_least", low=1.0, high=None
+)  # fmt: skip
+
+
+def verdict_of(stored: StoredRun, asked: Claim = FASTER) -> Verdict:
+    (verdict,) = judge_run(RunEvidence(stored), {"c": asked})
+    return verdict
+
+
+def twice(planned: PlannedTrial) -> Mapping[str, Any]:
+    wobble = 1 + 0.004 * (-1) ** planned.block
+    return {"throughput_per_s": (200.0 if planned.division == "cpuset" else 100.0) * wobble}
+
+
+def test_tenants_that_are_named_one_by_one_are_no_baseline() -> None:
+    made = plan(dict.fromkeys(("cpuset", "time_shared"), ONLY), tenants=2)
+    assert verdict_of(run(made, twice)).verdict == "confirmed"
+    mixed = [t.model_copy(update={"neighbours": "listed"} if t.division == "time_shared" else {}) for t in made.trials]
+    assert judge_run(RunEvidence(run(made.model_copy(update={"trials": tuple(mixed)}), twice)), {"c": FASTER}) == []
+
+
+def test_a_slice_that_is_shared_is_not_the_device() -> None:
+    within = {"time_shared": Layout(words="2 tenants share 1g in turns", mig=True)}
+    stored = run(plan(dict.fromkeys(("cpuset", "time_shared"), ONLY), tenants=2, layouts=within), twice)
+    assert verdict_of(stored).verdict == "not_testable"
+    assert "within a MIG slice" in verdict_of(stored).reason
+
+
+def test_a_difference_within_the_noise_floor_shows_nothing() -> None:
+    def noisy(planned: PlannedTrial) -> Mapping[str, Any]:
+        again = 1.02 if planned.optimization == "again" else 1.0
+        return {"throughput_per_s": (101.0 if planned.division == "cpuset" else 100.0) * again}
+
+    made = plan(dict.fromkeys(("cpuset", "time_shared"), (*ONLY, "again")), tenants=2, again="again")
+    verdict = verdict_of(run(made, noisy))
+    assert verdict.verdict == "inconclusive"
+    assert "noise floor" in verdict.reason
+
+
+# --- what several metrics come to -----------------------------------------------------------------------------------
+
+
+def whole(*words: str, metrics: tuple[str, ...] = ("throughput", "p99")) -> str:
+    asked = KEEPS_MORE.model_copy(update={"metric": metrics})
+    made = [Verdict("c", word, "", True, "measured", role="claimed") for word in words]  # type: ignore[arg-type]
+    return _roll_up(made, asked).verdict
+
+
+def test_a_claim_of_two_metrics_holds_where_both_do_and_fails_where_one_fails() -> None:
+    assert whole("confirmed", "exceeded") == "confirmed"
+    assert whole("confirmed", "refuted") == "refuted"
+    assert whole("confirmed", "inconclusive") == "inconclusive"
+    assert whole("confirmed") == "inconclusive"  # the other was not measured
+    assert whole("confirmed", metrics=("throughput",)) == "confirmed"

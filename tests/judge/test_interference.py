@@ -9,7 +9,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from arranged_runs import Truth, arranged_run
+from arranged_runs import Truth, arranged_run, listed
 from hypothesis import given, settings
 from made_up_runs import latency
 
@@ -200,10 +200,7 @@ def test_neighbours_are_shown_by_the_median_of_their_sum() -> None:
 
 
 def test_tenants_that_are_listed_are_shown_and_not_judged_as_same() -> None:
-    run = changed(
-        arranged_run(Truth({}), ("alone", "same")),
-        lambda t: {"neighbour_throughput_per_s": (5.0,)} if t.neighbours == "same" and t.division == "cpuset" else {},
-    )
+    run = listed(arranged_run(Truth({}), ("alone", "same")), (5.0,), "cpuset")
     found = interference(run)
     assert [(row.division, row.neighbours) for row in found.beside] == [("time_shared", "same")]
     assert [row.division for row in found.together] == ["time_shared"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arranged_runs import Truth, arranged_run
+from arranged_runs import Truth, arranged_run, listed
 from made_up_runs import write
 from markdown_it import MarkdownIt
 from pages import Page
@@ -170,9 +170,8 @@ def test_one_block_is_told_without_an_interval(tmp_path: Path) -> None:
 
 
 def test_listed_tenants_are_shown(tmp_path: Path) -> None:
-    run = arranged_run(TRUTH, ("same",), divisions=["time_shared"])
-    listed = tuple(trial.model_copy(update={"neighbour_throughput_per_s": (5.0, 6.0)}) for trial in run.trials)
-    path = write(StoredRun(run.folder, {}, run.plan, listed), tmp_path / "a-run")
+    run = listed(arranged_run(TRUTH, ("same",), divisions=["time_shared"]), (5.0, 6.0), "time_shared")
+    path = write(run, tmp_path / "a-run")
     made = build({}, [read_run(path)], {})
     page = rendered(markdown.render(made))
     assert "the others 11 requests/s; compared with nothing" in page.shown

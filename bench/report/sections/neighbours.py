@@ -52,6 +52,7 @@ def tables(found: Interference) -> list[Table]:
                 "isolation",
                 "optimization",
                 "neighbours",
+                "tenants:",
                 "slow-down:",
                 "blocks:",
                 "p99 beside over alone:",
@@ -103,7 +104,7 @@ def sentences(found: Interference) -> list[str]:
 
 
 def _beside(row: Beside) -> tuple[str, ...]:
-    names = row.division, row.isolation, row.optimization, row.neighbours
+    names = row.division, row.isolation, row.optimization, row.neighbours, str(row.tenants)
     each = numbers.rate(row.neighbours_per_s)
     return *names, numbers.ratio(row.slow_down), _pairs(row.slow_down), tail(row.p99), each
 
