@@ -14,10 +14,10 @@ run: $(INSTALLED)
 	$(BIN)/bench report
 
 test: lint browser
-	$(BIN)/pytest -q --ignore=tests/benchmarks
+	$(BIN)/pytest -q --ignore=tests/benchmarks --ignore=tests/containers
 
 test-fast: $(INSTALLED) browser
-	$(BIN)/pytest -q -m "not slow and not statistics" --ignore=tests/benchmarks
+	$(BIN)/pytest -q -m "not slow and not statistics" --ignore=tests/benchmarks --ignore=tests/containers
 
 # How often a verdict is wrong, over 20,000 draws of simulated truth; `make test` makes 2,000. -rP prints the rates.
 test-statistics: $(INSTALLED)
@@ -30,7 +30,7 @@ browser:
 	       && apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	  || { echo "the tests need Chromium: apt-get install chromium, or name one in BENCH_CHROMIUM" >&2; exit 1; }
 
-# Real containers, which `make test` skips where podman is missing. A dockerd is tried as well where one is installed.
+# Real containers; podman is installed where it is missing. A dockerd is tried as well where one is installed.
 test-containers: $(INSTALLED) podman
 	BENCH_TEST_CONTAINERS=1 $(BIN)/pytest -q tests/containers
 
