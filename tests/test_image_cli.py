@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import venv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InfeasibleHere
+from bench.isolation.containers.owner import Owner, start_ticks
 from bench.isolation.images import build as image_build
 from bench.isolation.images import find as images
 from bench.isolation.images import wheels as image_wheels
 from bench.isolation.images.base import check_python
+from bench.isolation.images.leftovers import remove_leftovers
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +94,30 @@ def test_a_base_with_another_python_is_refused_in_words(told: bytes, status: int
         check_python(engine, "base:1", "sha256:0", {}, None)
     assert reason in caught.value.what
     assert engine.removed == 1
+
+
+class Images:
+    """As much of a client as knows of images without a name."""
+
+    def __init__(self, labels: dict[str, dict[str, str]]) -> None:
+        self.containers = self.images = self
+        self._labels, self.removed = labels, list[str]()
+
+    def list(self, filters: dict[str, Any], **options: Any) -> list[Any]:
+        found = self._labels if filters.get("dangling") else {}
+        return [SimpleNamespace(id=name, labels=labels) for name, labels in found.items()]
+
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+
+
+def test_what_a_user_makes_of_an_image_is_no_step_of_its_build() -> None:
+    this, parent = Owner.this(), os.getppid()
+    dead = {images.BUILD: str(dataclasses.replace(this, pid=2**22 + 1))}
+    alive = {images.BUILD: str(dataclasses.replace(this, pid=parent, start_ticks=start_ticks(parent)))}
+    client = Images({"step": dead, "a user's": {**dead, images.VARIANT: "slim"}, "of a living build": alive})
+    remove_leftovers(client)
+    assert client.removed == ["step"]
 
 
 CONTENTS = st.dictionaries(st.text(min_size=1, max_size=9), st.binary(max_size=9), max_size=4)

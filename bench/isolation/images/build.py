@@ -16,7 +16,7 @@ from bench.isolation.containers.engine import Engine, EngineFailed
 from bench.isolation.containers.leftovers import remove_dead
 from bench.isolation.containers.owner import Owner
 from bench.isolation.images.base import BASES, base_image, check_python, line_of, words
-from bench.isolation.images.find import BUILD, CODE, CONTENT, EXTRAS, REPOSITORY, VARIANT, code_in
+from bench.isolation.images.find import BUILD, REPOSITORY, code_in
 from bench.isolation.images.leftovers import end_steps, remove_leftovers, remove_working_containers
 from bench.isolation.images.wheels import collected, requirement
 
@@ -66,13 +66,8 @@ def build(
                 image, anew = client.images.get(tag), False
             except ImageNotFound:
                 (own,) = (wheel for wheel in wheels if wheel.name.startswith("bench-"))
-                labels |= {
-                    VARIANT: variant,
-                    CONTENT: content,
-                    CODE: code_in(own),
-                    EXTRAS: ",".join(sorted(set(extras))),
-                }
-                _build(client, tag, base_id, contents, labels, engine.own, tell)
+                arguments = {"CODE": code_in(own), "EXTRAS": ",".join(sorted(set(extras)))}
+                _build(client, tag, variant, base_id, contents, labels, arguments, engine.own, tell)
                 image, anew = client.images.get(tag), True
     except (DockerException, RequestException, EngineFailed) as error:
         raise _refused(words(error), f"bench image build --variant {variant}") from error
@@ -81,8 +76,8 @@ def build(
 
 
 def _build(
-    client: Any, tag: str, base_id: str, contents: Mapping[str, Path | bytes], labels: dict[str, str],
-    own: bool, tell: Callable[[str], None],
+    client: Any, tag: str, variant: str, base_id: str, contents: Mapping[str, Path | bytes],
+    labels: Mapping[str, str], arguments: Mapping[str, str], own: bool, tell: Callable[[str], None],
 ) -> None:  # fmt: skip
     from docker.errors import DockerException
     from requests import RequestException
@@ -91,7 +86,7 @@ def _build(
     try:
         for line in client.api.build(
             fileobj=_context(contents), custom_context=True, dockerfile="Containerfile", tag=tag,
-            target=labels[VARIANT], buildargs={"BASE": base_id, "BUILD": labels[BUILD]}, labels=labels,
+            target=variant, buildargs={**arguments, "BASE": base_id, "BUILD": labels[BUILD]}, labels=labels,
             network_mode="none", nocache=True, rm=True, forcerm=True, decode=True,
         ):  # fmt: skip
             if "error" in line:

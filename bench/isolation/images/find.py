@@ -18,7 +18,6 @@ CODE_SUFFIXES = (".py", ".safetensors")
 """Of files that a tenant executes or loads; the rest is the conductor's."""
 
 VARIANT = "bench.image"
-CONTENT = "bench.image.content"
 CODE = "bench.image.code"
 EXTRAS = "bench.image.extras"
 BUILD = "bench.image.build"

@@ -20,14 +20,15 @@ PAUSE_S = 0.1
 
 def remove_leftovers(client: Any) -> None:
     """Stages and steps of builds that have ended, which no name leads to, however they ended: this one's, and those of
-    processes that are dead."""
+    processes that are dead. What is made of a finished image (a tenant, a user's own image) inherits its labels, and is
+    nobody's step."""
 
     def left(labels: Mapping[str, str]) -> bool:
         owner = Owner.parse(labels.get(BUILD, ""))
-        return owner is not None and (owner.dead or owner == Owner.this())
+        return VARIANT not in labels and owner is not None and (owner.dead or owner == Owner.this())
 
     for container in client.containers.list(all=True, filters={"label": BUILD}, ignore_removed=True):
-        if left(container.labels) and VARIANT not in container.labels:  # tenants inherit their image's labels
+        if left(container.labels):
             container.remove(force=True)
     for image in client.images.list(filters={"dangling": True, "label": BUILD}):
         if left(image.labels):
