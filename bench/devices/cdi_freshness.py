@@ -28,6 +28,22 @@ def outdated(described: Described, uuid: str, gpu_instance: int | None, proc: Pa
     return reason or _vanished(described.edits)
 
 
+def nodes_of(uuid: str, gpu_instance: int | None, proc: Path = PROC) -> list[str]:
+    """Device nodes that are this GPU's or MIG device's own; [] where the driver does not tell, or where several GPUs
+    have such an instance."""
+    if not uuid.startswith(MIG_PREFIX):
+        return [f"/dev/nvidia{minor}" for told, minor in _gpus(proc) if told == uuid][:1]
+    folders = list(proc.glob(f"capabilities/gpu*/mig/gi{gpu_instance}"))
+    if len(folders) != 1:
+        return []
+    (folder,) = folders
+    caps = [_minor(path) for path in (folder / "access", *folder.glob("ci*/access"))]
+    if len(caps) != 2 or None in caps:
+        return []
+    gpu = folder.parent.parent.name.removeprefix("gpu")
+    return [f"/dev/nvidia{gpu}", *(f"/dev/nvidia-caps/nvidia-cap{cap}" for cap in caps)]
+
+
 def _outdated_slice(edits: Edits, gpu_instance: int | None, proc: Path) -> str | None:
     gpus, caps = _numbers(edits, GPU_NODE), _numbers(edits, CAP_NODE)
     if len(gpus) != 1 or not caps:
@@ -58,10 +74,21 @@ def _outdated_gpu(edits: Edits, uuid: str, proc: Path) -> str | None:
 def _vanished(edits: Edits) -> str | None:
     """A driver that was updated leaves libraries of another version than those that are named."""
     paths = [*(node.on_host for node in edits.nodes), *(mount.host_path for mount in edits.mounts)]
-    gone = [path for path in paths if not Path(path).exists()]
+    gone = [path for path in paths if _is_gone(Path(path))]
     if not gone:
         return None
     return f"it names {gone[0]}, which is not there" + (f" (nor are {len(gone) - 1} others)" if gone[1:] else "")
+
+
+def _is_gone(path: Path) -> bool:
+    """For certain: what lies where this user may not look is the engine's to find."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _numbers(edits: Edits, pattern: re.Pattern[str]) -> set[int]:

@@ -23,7 +23,7 @@ from bench.isolation.containers import host_root, leftovers
 from bench.isolation.containers.contained import ContainedProcess
 from bench.isolation.containers.engine import Engine, EngineFailed, Image, NoEngine
 from bench.isolation.containers.owner import Owner
-from bench.isolation.containers.tenant_container import TMP, Limits, TenantContainer
+from bench.isolation.containers.tenant_container import TMP, Limits, TenantContainer, selinux
 from bench.isolation.images.find import NoImage, find_image
 from bench.isolation.process import THREAD_VARIABLES
 
@@ -47,7 +47,8 @@ class Containers(Isolation):
         the host's own programs and libraries, read-only, over an image of a few folders.
     environment: what tenants find in theirs, beside what bench puts there.
     folders: what else of the host they may read.
-    memory_limit_bytes: null: nine tenths of the machine's memory, so that a tenant dies of it and not the machine.
+    memory_limit_bytes: of each tenant; null: nine tenths of the machine's memory, so that a tenant dies of it and not
+        the machine. Several together may take more than there is.
     cpu_limit: cores' worth of time; `slot`: the slot's fair share of the cores; null: as much as there is on its CPUs.
     module_loading: whether CUDA loads all kernels of a module at once, or each when it is first used; null: CUDA's own
         default, which is lazy from 12.2 on.
@@ -72,8 +73,12 @@ class Containers(Isolation):
     def infeasible(self, device: Device) -> str | None:
         if self.module_loading == "lazy" and device.executes_on == "cpu":
             return "it is CUDA that loads modules lazily; tenants that compute on a CPU have none"
+        if reason := host_root.too_much([*host_root.python_path(), *self.folders]):
+            return f"PYTHONPATH or `folders`: {reason}"
         found = engines.find(self.engine, self.socket)
-        return found if isinstance(found, str) else cdi.infeasible(device)
+        if isinstance(found, str):
+            return found
+        return cdi.infeasible(device, self.regenerate_cdi) if self.image else None
 
     def infeasible_in(self, partition: Partition) -> str | None:
         return partition.needs_host
@@ -85,7 +90,7 @@ class Containers(Isolation):
             with engines.opened(self.engine, self.socket) as engine:
                 image = self._ready(engine)
                 try:
-                    with cdi.opened(engine, self.regenerate_cdi) as gpus:
+                    with cdi.opened(engine, self.regenerate_cdi, host_root=self.image is None) as gpus:
                         yield ContainerLauncher(self, engine, image, gpus, owner)
                 finally:
                     _clear(engine, owner)
@@ -147,11 +152,14 @@ class ContainerLauncher(Launcher):
             "shm_size_bytes": limits.shm_bytes,
             "user": self._user(),
             "network": "none",
+            "selinux": selinux(),
         }
 
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
     ) -> Process:
+        if reason := host_root.too_much([*host_root.python_path(), *folders, *self.options.folders]):
+            raise StartFailed(reason)
         self._check_readable(folders)
         devices = self.gpus.of(slot)
         asked = self._container(arguments, slot, environment, folders, devices)
@@ -196,6 +204,7 @@ class ContainerLauncher(Launcher):
             limits=self.options.limits(slot),
             user=self._user(),
             labels=leftovers.labels(self.owner),
+            recursive=self.engine.rootless,
             user_namespace="keep-id" if self.engine.kind == "podman" and self.engine.rootless else None,
             cgroup_parent=self.engine.cgroup_parent,
             devices=devices.host_config,
@@ -203,7 +212,9 @@ class ContainerLauncher(Launcher):
 
     def _check_readable(self, folders: Sequence[Path]) -> None:
         """Where bench is root, tenants are nobody, and root's own folders may be closed to them."""
-        closed = [path for path in (*folders, *self.options.folders) if path.exists() and not _open_to_all(path)]
+        closed = [
+            path for path in (*folders, *self.options.folders) if host_root.is_there(path) and not _open_to_all(path)
+        ]
         if closed and not os.getuid():
             told = ", ".join(map(str, closed))
             raise StartFailed(f"tenants run as nobody and may not read {told}: `chmod o+rX` lets them")

@@ -22,6 +22,8 @@ from inside import asked, said, tenant
 from bench.contract import Device, Slot, StartFailed
 from bench.devices.cdi_specification import DIRECTORIES
 from bench.devices.rehearsal import state
+from bench.devices.state_folder import state_folder
+from bench.isolation.cdi import devices as cdi
 from bench.isolation.cdi import podman as cdi_podman
 from bench.isolation.cdi.devices import DeviceArguments, GpuDevices
 from bench.isolation.container import ContainerLauncher, Containers
@@ -47,16 +49,26 @@ class Deaf(GpuDevices):
         return self.engine.create(body)
 
 
-@pytest.fixture
-def launcher() -> Iterator[ContainerLauncher]:
+@pytest.fixture(params=["plain nodes", "CDI"])
+def launcher(request: pytest.FixtureRequest) -> Iterator[ContainerLauncher]:
+    """As tenants over the host's root get their GPU, and as those of an image do."""
     with Containers(engine="podman", cpu_limit=0.5).opened() as opened:
         assert isinstance(opened, ContainerLauncher)
-        yield opened
+        with cdi.opened(opened.engine, host_root=request.param == "plain nodes") as gpus:
+            yield dataclasses.replace(opened, gpus=gpus)
     assert own_files() == []
 
 
+by_cdi = pytest.mark.parametrize("launcher", ["CDI"], indirect=True)
+
+
 def own_files() -> list[Path]:
-    return [path for folder in DIRECTORIES for path in folder.glob(f"bench_{Owner.this()}_*")]
+    return [path for folder in folders() for path in folder.glob(f"bench_{Owner.this()}_*")]
+
+
+def folders() -> list[Path]:
+    """Where descriptions may lie that bench has made."""
+    return [*DIRECTORIES, state_folder("cdi")]
 
 
 def device_of(board: Board) -> Device:
@@ -102,6 +114,17 @@ def test_without_mig_it_is_the_whole_gpu(launcher: ContainerLauncher, tmp_path: 
     assert seen == {"nodes": ["ctl", "gpu0"], "device": slot.gpu, "arrived": None}
 
 
+def test_an_engine_that_knows_no_cdi_hands_out_plain_nodes(dockerd: Path, tmp_path: Path) -> None:
+    with (
+        Containers(engine="docker", socket=dockerd).opened() as launcher,
+        slices(Board(tmp_path), "1g", "2g") as (slot, _),
+    ):
+        seen = asked(launcher, SEEN, slot)
+        instance = f"gi{slot.gpu_instance}"
+        assert seen["nodes"] == sorted(["ctl", "gpu0", instance, f"{instance}-ci0"])
+        assert seen["arrived"] is None
+
+
 def test_another_layout_within_one_run(launcher: ContainerLauncher, tmp_path: Path) -> None:
     board = Board(tmp_path)
     with slices(board, "3g", "3g") as before:
@@ -112,6 +135,7 @@ def test_another_layout_within_one_run(launcher: ContainerLauncher, tmp_path: Pa
             launcher.start(["inside", "say()"], before[0], {})
 
 
+@by_cdi
 def test_an_engine_that_ignores_the_request_is_found_out(launcher: ContainerLauncher, tmp_path: Path) -> None:
     deaf = dataclasses.replace(launcher, gpus=Deaf(**vars(launcher.gpus)))
     told = "NotArrived: BENCH_REHEARSED_DEVICE should be {} in this container, and is not set"
@@ -139,6 +163,7 @@ def test_the_rehearsed_driver_knows_its_client_while_it_lives(launcher: Containe
         assert state.read_living(board.path).contexts == ()
 
 
+@by_cdi
 def test_runs_side_by_side_have_kinds_of_their_own(launcher: ContainerLauncher, tmp_path: Path) -> None:
     """Two specifications that name one device alike would take it from both."""
     own = launcher.gpus.own
@@ -163,7 +188,7 @@ def test_a_run_as_users_start_it(tmp_path: Path) -> None:
         assert trial["status"] != "failed", trial
         assert trial["tenants"] == 3
     assert state.read(gpu).instances == () and not state.read(gpu).mig
-    assert list(DIRECTORIES[-1].glob("bench_*")) == []
+    assert [path for folder in folders() for path in folder.glob("bench_*")] == []
 
 
 KILLED = """
@@ -177,8 +202,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_run_left_is_removed_and_what_others_have_stays() -> None:
-    folder = DIRECTORIES[-1]
+@pytest.mark.parametrize("folder", [DIRECTORIES[-1], None], ids=["of CDI", "of bench"])
+def test_what_a_killed_run_left_is_removed_and_what_others_have_stays(folder: Path | None) -> None:
+    folder = folder or state_folder("cdi")
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
     left = set(folder.glob("bench_*_gpu.json"))
@@ -193,6 +219,7 @@ def test_what_a_killed_run_left_is_removed_and_what_others_have_stays() -> None:
         theirs.unlink()
 
 
+@by_cdi
 def test_what_is_said_to_podman_is_what_docker_s_words_mean(launcher: ContainerLauncher) -> None:
     """One container is asked for by Docker's interface and one by podman's own. What the runtime is told is the same,
     but that podman adds folders to write to when it is asked by Docker's."""

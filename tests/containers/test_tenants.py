@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def test_nothing_can_be_written_but_its_own_tmp(options: dict[str, object], tmp_
         written = "[open('/tmp/written', 'w').write('x'), os.path.expanduser('~')]"
         assert asked(opened, written) == [1, "/tmp"]
     assert list(given.iterdir()) == [given / "text"]
+
+
+def test_what_is_mounted_below_a_folder_is_read_only_too(options: dict[str, object], tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root mounts")
+    given = tmp_path / "given"
+    mounted = given / "mounted"
+    mounted.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0777", "tmpfs", mounted], check=True)
+    try:
+        (mounted / "text").write_text("of the host")
+        with launcher(options) as opened:
+            assert asked(opened, f"open({str(mounted / 'text')!r}).read()", folders=(given,)) == "of the host"
+            assert attempt(opened, f"open({str(mounted / 'written')!r}, 'w')", (given,)) == "OSError 30"
+        assert [path.name for path in mounted.iterdir()] == ["text"]
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+
+
+def test_a_folder_that_holds_the_home_folder_is_refused(options: dict[str, object]) -> None:
+    with launcher(options) as opened:
+        for path in (Path("/"), Path.home()):
+            with pytest.raises(StartFailed, match=f"^{path} would show tenants the whole home folder"):
+                opened.start(["inside", WAITS], Slot(0, 1), {}, [path])
 
 
 def test_what_was_not_given_is_not_there(options: dict[str, object], tmp_path: Path) -> None:
@@ -114,6 +139,7 @@ say(value=len(threads))
     assert told["cpus"] == [cpu] and told["network"] == "none"
     assert told["engine"].startswith(f"{options['engine']} ") and told["runtime"].startswith("runc 1.")
     assert told["image"]["size_bytes"] > 0
+    assert told["selinux"] == ("label=disable" if Path("/sys/fs/selinux/enforce").exists() else None)
 
 
 def test_its_pid_is_the_one_of_this_machine(options: dict[str, object]) -> None:

@@ -113,7 +113,43 @@ def test_nvidia_s_runtime_is_told_by_the_environment(machine: Machine, tmp_path:
     assert devices.host_config == {"Runtime": "nvidia"} and devices.names == ()
     assert devices.environment["NVIDIA_VISIBLE_DEVICES"] == SLICE
     assert devices.environment["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
-    assert json.loads(devices.environment[EXPECTED])["environment"] == {"NVIDIA_VISIBLE_DEVICES": SLICE}
+    told = json.loads(devices.environment[EXPECTED])
+    assert told["environment"] == {"NVIDIA_VISIBLE_DEVICES": SLICE}
+    assert told["nodes"] == ["/dev/nvidia-caps/nvidia-cap156", "/dev/nvidia-caps/nvidia-cap157", "/dev/nvidia0"]
+
+
+def test_what_nvidia_s_runtime_hands_out_has_to_be_known(machine: Machine) -> None:
+    machine.instance(1, 7, 300, {0: 301})  # which of the two is it?
+    assert "does not tell which device nodes" in refusal(Engine("docker", "20.10.24", Runtimes={"nvidia": {}}))
+
+
+@pytest.mark.parametrize("runtimes", [{}, {"nvidia": {}}])
+def test_with_the_host_s_root_device_nodes_are_all_that_is_missing(
+    machine: Machine, tmp_path: Path, runtimes: dict[str, Any]
+) -> None:
+    """No hook, no mount, no runtime of NVIDIA's, and no engine that knows CDI."""
+    described(machine, tmp_path / "etc")
+    paths = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap156", "/dev/nvidia-caps/nvidia-cap157"]
+    for engine in (Engine("podman", "4.3.1"), Engine("docker", "20.10.24", Runtimes=runtimes)):
+        with cdi.opened(engine, host_root=True) as gpus:
+            devices = gpus.of(SLOT)
+            assert gpus.create({**BODY, "HostConfig": devices.host_config}, devices) == "of docker"
+        assert devices.host_config == {
+            "Devices": [
+                {"PathOnHost": f"{machine.root}{path}", "PathInContainer": path, "CgroupPermissions": "rw"}
+                for path in paths
+            ]
+        }
+        assert devices.environment["NVIDIA_VISIBLE_DEVICES"] == "void"
+        assert json.loads(devices.environment[EXPECTED])["nodes"] == sorted(paths)
+
+
+def test_no_daemon_of_mps_is_joined_whose_pipe_a_description_hands_out(machine: Machine, tmp_path: Path) -> None:
+    described(machine, tmp_path / "etc")
+    engines = (Engine("podman", "4.3.1"), Engine("docker", "20.10.24", Runtimes={"nvidia": {}}))
+    for engine, host_root in ((engines[0], False), (engines[0], True), (engines[1], False)):
+        with cdi.opened(engine, host_root=host_root) as gpus:
+            assert not Path(gpus.of(SLOT).environment["CUDA_MPS_PIPE_DIRECTORY"]).exists()
 
 
 def test_an_engine_that_has_no_way_says_so(machine: Machine) -> None:
@@ -157,7 +193,7 @@ def test_what_podman_answers_otherwise(machine: Machine, tmp_path: Path, status:
         {"Privileged": True},
         {"SecurityOpt": ["seccomp=unconfined"]},
         {"Mounts": [{"Type": "volume", "Source": "a", "Target": "/a"}]},
-        {"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/a", "BindOptions": {}}]},
+        {"Mounts": [{"Type": "bind", "Source": "/a", "Target": "/a", "BindOptions": {"Propagation": "shared"}}]},
     ],
 )
 def test_what_podman_cannot_be_told_is_refused(machine: Machine, tmp_path: Path, host_config: dict[str, Any]) -> None:
@@ -173,7 +209,11 @@ def test_what_docker_s_words_are_in_podman_s() -> None:
     host = {
         "Memory": 5, "MemorySwap": 6, "PidsLimit": 7, "CpusetCpus": "0,2", "NanoCpus": 1_500_000_000, "ShmSize": 8,
         "ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges", "label=disable"],
-        "Tmpfs": {"/tmp": "rw,size=9"}, "Mounts": [{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True}],
+        "Tmpfs": {"/tmp": "rw,size=9"},
+        "Mounts": [
+            {"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": True},
+            {"Type": "bind", "Source": "/c", "Target": "/c", "BindOptions": {"NonRecursive": True}},
+        ],
     }  # fmt: skip
     told = cdi_podman.specification({**BODY, "User": "1:2", "OpenStdin": True, "HostConfig": host}, ["v/c=n"])
     assert told["resource_limits"] == {
@@ -181,8 +221,11 @@ def test_what_docker_s_words_are_in_podman_s() -> None:
         "pids": {"limit": 7},
         "cpu": {"cpus": "0,2", "period": 100_000, "quota": 150_000},
     }
-    assert [mount["destination"] for mount in told["mounts"]] == ["/tmp", "/b"]
-    assert "ro" in told["mounts"][1]["options"]
+    assert [mount["destination"] for mount in told["mounts"]] == ["/tmp", "/b", "/c"]
+    assert [mount["options"] for mount in told["mounts"][1:]] == [
+        ["rbind", "rprivate", "ro"],
+        ["bind", "rprivate", "rw"],
+    ]
     assert told["no_new_privileges"] is True and told["read_only_filesystem"] is True and told["user"] == "1:2"
 
 
@@ -318,11 +361,14 @@ def test_an_engine_without_cdi_cannot_have_a_rehearsed_gpu(machine: Machine, tmp
 
 def test_feasibility_of_a_rehearsed_gpu_is_told_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device("cuda", "a rehearsed GPU", (0,), 0, rehearsal=True, gpu=Board(tmp_path).gpu)
-    assert cdi.infeasible(device, [tmp_path / "etc", tmp_path / "not/there/yet"]) is None
+    real = Device("cuda", "a GPU", (0,), 0, gpu=device.gpu)
+    assert cdi.infeasible(device, directories=[tmp_path / "etc", tmp_path / "not/there/yet"]) is None
     monkeypatch.setattr(os, "access", lambda *_: False)
-    told = cdi.infeasible(device, [tmp_path / "etc", tmp_path / "run"])
-    assert told is not None and "this user may not write" in told
-    assert cdi.infeasible(Device("cpu", "a CPU", (0,), 0), [tmp_path]) is None
+    for each, regenerate in ((device, False), (real, True)):
+        told = cdi.infeasible(each, regenerate, [tmp_path / "etc", tmp_path / "run"])
+        assert told is not None and "this user may not write" in told
+    assert cdi.infeasible(real, False, [tmp_path]) is None
+    assert cdi.infeasible(Device("cpu", "a CPU", (0,), 0), True, [tmp_path]) is None
 
 
 def test_only_what_dead_runs_of_bench_left_is_removed(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cdi_files import GPU, SLICE, Machine, write
+import pytest
+from cdi_files import GPU, OTHER_SLICE, SLICE, Machine, write
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bench.devices.cdi_freshness import outdated
+from bench.devices.cdi_freshness import nodes_of, outdated
 from bench.devices.cdi_specification import Described, find, read_files
 
 
@@ -81,6 +83,37 @@ def test_what_is_not_told_is_no_proof_of_anything(tmp_path: Path) -> None:
     assert outdated(described(machine, machine.device(GPU, 0), name=GPU), GPU, None, machine.proc) is None
     machine.file("proc/driver/nvidia/capabilities/gpu0/mig/gi7/access", "DeviceFileMinor: many\n")
     assert outdated(described(machine, machine.device(SLICE, 0, [1, 2])), SLICE, 7, machine.proc) is not None
+
+
+def test_a_library_where_this_user_may_not_look_may_well_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path)
+    machine.gpu(0, GPU)
+    one = described(machine, machine.device(GPU, 0), name=GPU)
+
+    stat = Path.stat
+
+    def closed(path: Path, **options: bool) -> os.stat_result:
+        if path == machine.library:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert outdated(one, GPU, None, machine.proc) is None
+
+
+def test_the_nodes_of_a_device_as_the_driver_tells_them(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.gpu(0, OTHER_SLICE)
+    machine.gpu(1, GPU)
+    machine.instance(1, 7, 156, {0: 157})
+    machine.instance(1, 8, 165, {0: 166, 1: 167})
+    assert nodes_of(GPU, None, machine.proc) == ["/dev/nvidia1"]
+    caps = [f"/dev/nvidia-caps/nvidia-cap{number}" for number in (156, 157)]
+    assert nodes_of(SLICE, 7, machine.proc) == ["/dev/nvidia1", *caps]
+    assert nodes_of(SLICE, 8, machine.proc) == [], "which of its two compute instances is it?"
+    assert nodes_of(SLICE, 9, machine.proc) == [] == nodes_of("GPU-none", None, machine.proc)
 
 
 LAYOUT = st.dictionaries(st.integers(1, 14), st.integers(1, 60), min_size=1, max_size=7)

@@ -138,6 +138,13 @@ def test_podman_without_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     unified.touch()
     assert "needs systemd" in str(find("auto", None))
     systemd.touch()
+    delegated = tmp_path / "12345678"
+    monkeypatch.setattr(podman_service, "DELEGATED", str(tmp_path / "{uid}"))
+    assert "does not delegate cpu, cpuset, memory, pids to" in str(find("auto", None))
+    delegated.write_text("memory pids\n")
+    told = str(find("auto", None))
+    assert "does not delegate cpu, cpuset to" in told and "`Delegate=cpu cpuset io memory pids`" in told
+    delegated.write_text("cpuset cpu io memory pids\n")
     assert "usermod --add-subuids" in str(find("auto", None))
     ids.write_text("12345678:100000:65536\n")
     assert find("auto", None) is None
@@ -147,6 +154,15 @@ def test_hybrid_cgroups_need_runc(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(podman_service, "UNIFIED", tmp_path / "none")
     monkeypatch.setenv("PATH", programs(tmp_path, "podman", "crun"))
     assert "needs runc where cgroups are v1 or hybrid" in str(find("auto", None))
+
+
+def test_runc_is_taken_before_crun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In whose older versions NVIDIA's hooks fail."""
+    monkeypatch.setattr(podman_service, "UNIFIED", tmp_path)
+    monkeypatch.setenv("PATH", programs(tmp_path, "podman", "crun"))
+    assert podman_service._runtime() == "crun"
+    programs(tmp_path, "runc")
+    assert podman_service._runtime() == "runc"
 
 
 def test_mps_is_infeasible_in_containers_and_other_partitions_are_not() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.contract import Device
+from bench.isolation.container import Containers
 from bench.isolation.containers import host_root
 from bench.isolation.containers.host_root import binds, skeleton
 
@@ -27,6 +29,49 @@ def test_python_its_environment_and_bench_are_there() -> None:
     for path in (Path("/usr/lib"), Path(sys.prefix), Path(sys.base_prefix), Path(bench.__file__)):
         assert reachable(path, found), path
     assert reachable(Path(sys.executable), found)
+
+
+@pytest.fixture(autouse=True)
+def mounts(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a machine where nothing is mounted."""
+    path = tmp_path_factory.mktemp("proc") / "mountinfo"
+    path.touch()
+    monkeypatch.setattr(host_root, "MOUNTS", path)
+    return path
+
+
+def test_what_is_mounted_below_a_folder_is_bound_by_itself(mounts: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    for name in ("in ner/most", "beside"):
+        (real / name).mkdir(parents=True)
+    link.symlink_to(real)
+    escaped = f"{real}/in\\040ner"
+    points = ["/", "/none", str(tmp_path), str(real), f"{escaped}/most", escaped, escaped, f"{real}/gone"]
+    mounts.write_text("".join(f"33 1 0:9 / {path} rw - tmpfs x rw\n" for path in points))
+    inner = [Path(), Path("in ner"), Path("in ner/most")]
+    assert binds([link]) == [(real / path, target / path) for target in (real, link) for path in inner]
+    assert binds([real / "beside"]) == [(real / "beside", real / "beside")]
+
+
+def test_what_would_show_the_whole_home_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home/user"
+    (home / "code").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    (home / "code/up").symlink_to(home)
+    for path in (Path("/"), tmp_path, home, home / "code/..", home / "code/up"):
+        assert f"{path} would show" in str(host_root.too_much([home / "code", path]))
+    assert host_root.too_much([home / "code", tmp_path / "home/other", Path("/usr")]) is None
+    monkeypatch.setenv("PYTHONPATH", "/")
+    told = Containers().infeasible(Device("cpu", "a CPU", (0,), 0))
+    assert told is not None and "PYTHONPATH or `folders`: / would show" in told
+
+
+def test_what_this_user_may_not_look_at_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def closed(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert not host_root.is_there(tmp_path)
 
 
 def test_nothing_is_bound_twice() -> None:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.contract import Device, Slot, StartFailed
-from bench.devices.cdi_freshness import PROC, outdated
+from bench.devices.cdi_freshness import PROC, nodes_of, outdated
 from bench.devices.cdi_specification import DIRECTORIES, Ambiguous, CdiFile, Described, find, read_files
 from bench.devices.mig import journal
 from bench.devices.rehearsal import cdi as rehearsal
@@ -37,6 +37,8 @@ KIND = "nvidia.com/gpu"
 LEGACY_RUNTIME = "nvidia"
 LEGACY = {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
 VISIBLE = "NVIDIA_VISIBLE_DEVICES"
+NO_MPS = {"CUDA_MPS_PIPE_DIRECTORY": "/nonexistent"}
+"""NVIDIA's description hands out the usual folder, and a daemon that listens there is none of the trial's."""
 HINT = "`nvidia-ctk cdi generate --output={path}` (before 1.15 with --device-name-strategy=uuid)"
 
 
@@ -62,8 +64,9 @@ class DeviceArguments:
 
 @dataclass(frozen=True)
 class GpuDevices:
-    """Of one run. directories: where its engine looks for CDI specifications, () where it does not. legacy: whether it
-    has NVIDIA's own runtime. proc: where the driver tells of its layout."""
+    """Of one run. directories: where CDI specifications are, () where its engine does not look for any. legacy: whether
+    it has NVIDIA's own runtime. proc: where the driver tells of its layout. host_root: tenants have the host's /usr and
+    ld.so.cache, and with them the driver's libraries: no hook could write there, and only device nodes are missing."""
 
     engine: EngineLike
     directories: Sequence[Path]
@@ -71,6 +74,7 @@ class GpuDevices:
     own: OwnSpecifications
     regenerate: bool
     proc: Path
+    host_root: bool = False
 
     @property
     def _name(self) -> str:
@@ -80,15 +84,24 @@ class GpuDevices:
         """Nothing for a slot without a GPU. Raises StartFailed."""
         if slot.gpu is None:
             return DeviceArguments()
+        devices = self._of(slot, slot.gpu)
+        return replace(devices, environment={**NO_MPS, **devices.environment})
+
+    def _of(self, slot: Slot, uuid: str) -> DeviceArguments:
         if driver := slot.env.get(DRIVER):
-            return self._by_cdi(slot.gpu, self._rehearsed(slot.gpu, Path(driver)), {DRIVER: ""})
+            return self._by_cdi(uuid, self._rehearsed(uuid, Path(driver)), {DRIVER: ""})
         if self.directories:
             files = read_files(self.directories)
             if not self.legacy or any(file.specification and file.specification.kind == KIND for file in files):
-                return self._by_cdi(slot.gpu, self._described(slot.gpu, slot.gpu_instance, files))
+                return self._by_cdi(uuid, self._described(uuid, slot.gpu_instance, files))
         if self.legacy:
-            environment = {VISIBLE: slot.gpu, **LEGACY}
-            told = {**environment, **expected(slot.gpu, None, {VISIBLE: slot.gpu})}
+            nodes = nodes_of(uuid, slot.gpu_instance, self.proc)
+            if not nodes:
+                raise StartFailed(
+                    f"{self.proc} does not tell which device nodes {uuid} has, so what NVIDIA's runtime hands out "
+                    "cannot be checked; a CDI specification tells: " + HINT.format(path="/etc/cdi/nvidia.yaml")
+                )
+            told = {VISIBLE: uuid, **LEGACY, **expected(uuid, nodes, {VISIBLE: uuid})}
             return DeviceArguments({"Runtime": LEGACY_RUNTIME}, told)
         raise StartFailed(
             f"{self._name} has neither CDI (docker: `features.cdi`, from 25 on) nor NVIDIA's runtime: its containers "
@@ -120,7 +133,15 @@ class GpuDevices:
             rehearsal.attach(Path(driver), slot.gpu, pid)
 
     def _by_cdi(self, uuid: str, described: Described, environment: Mapping[str, str] | None = None) -> DeviceArguments:
-        told = {**(environment or {}), **expected(uuid, described)}
+        nodes = {node.path: node.on_host for node in described.edits.nodes}
+        variables = dict(variable.split("=", 1) for variable in described.edits.env)
+        told = {**(environment or {}), **expected(uuid, nodes, variables)}
+        if self.host_root:
+            plain = [
+                {"PathOnHost": on_host, "PathInContainer": path, "CgroupPermissions": "rw"}
+                for path, on_host in nodes.items()
+            ]
+            return DeviceArguments({"Devices": plain}, {**variables, **told})
         if self.engine.kind == "podman":
             return DeviceArguments(environment=told, names=(described.name,))
         request = {"Driver": "cdi", "DeviceIDs": [described.name]}
@@ -176,26 +197,31 @@ def _bench_changed_a_layout() -> bool:
 
 
 @contextmanager
-def opened(engine: EngineLike, regenerate: bool = False) -> Iterator[GpuDevices]:
-    """For a run. `regenerate`: where the machine's CDI specification is older than a MIG layout that bench made, make
-    one for it (nvidia-ctk), of a kind of its own, for as long as the run lasts."""
+def opened(engine: EngineLike, regenerate: bool = False, host_root: bool = False) -> Iterator[GpuDevices]:
+    """For a run. `host_root`: as of GpuDevices; then nobody but bench reads the specifications. `regenerate`: where the
+    machine's CDI specification is older than a MIG layout that bench made, make one for it (nvidia-ctk), of a kind of
+    its own, for as long as the run lasts."""
     info = engine.api.info() if engine.kind == "docker" else {}
     directories = DIRECTORIES if engine.kind == "podman" else tuple(map(Path, info.get("CDISpecDirs") or ()))
-    cdi_own.remove_dead(directories)
-    own = OwnSpecifications((directories or DIRECTORIES)[-1], Owner.this())
+    legacy = LEGACY_RUNTIME in (info.get("Runtimes") or {}) and not host_root  # it runs ldconfig, as the hooks do
+    if host_root:
+        directories = directories or DIRECTORIES
+    folder = state_folder("cdi") if host_root else (directories or DIRECTORIES)[-1]
+    cdi_own.remove_dead([*directories, folder])
+    own = OwnSpecifications(folder, Owner.this())
     try:
-        legacy = LEGACY_RUNTIME in (info.get("Runtimes") or {})
-        yield GpuDevices(engine, directories, legacy, own, regenerate, PROC)
+        yield GpuDevices(engine, directories, legacy, own, regenerate, PROC, host_root)
     finally:
         own.remove()
 
 
-def infeasible(device: Device, directories: Sequence[Path] = DIRECTORIES) -> str | None:
-    """Why containers cannot have this device, whatever the engine; None if they may."""
-    if device.gpu is None or not device.rehearsal:
+def infeasible(device: Device, regenerate: bool = False, directories: Sequence[Path] = DIRECTORIES) -> str | None:
+    """Why containers of an image cannot have this device, whatever the engine; None if they may."""
+    if device.gpu is None or not (device.rehearsal or regenerate):
         return None
     folder = directories[-1]
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if os.access(there, os.W_OK | os.X_OK):
         return None
-    return f"a rehearsed GPU is described to containers in {folder}, where this user may not write"
+    what = "a rehearsed GPU" if device.rehearsal else "with regenerate_cdi, a GPU"
+    return f"{what} is described to containers of an image in {folder}, where this user may not write"

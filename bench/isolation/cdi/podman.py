@@ -51,9 +51,11 @@ def _mounts(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _bind(value: Mapping[str, Any]) -> dict[str, Any]:
-    if value.keys() - {"Type", "Source", "Target", "ReadOnly"} or value["Type"] != "bind":
+    alone = value.get("BindOptions") == {"NonRecursive": True}
+    unknown = value.keys() - {"Type", "Source", "Target", "ReadOnly", *(["BindOptions"] if alone else [])}
+    if unknown or value["Type"] != "bind":
         raise Untranslatable(f"{dict(value)} is not known to be said to podman")
-    options = ["rbind", "rprivate", "ro" if value.get("ReadOnly") else "rw"]
+    options = ["bind" if alone else "rbind", "rprivate", "ro" if value.get("ReadOnly") else "rw"]
     return {"type": "bind", "source": value["Source"], "destination": value["Target"], "options": options}
 
 

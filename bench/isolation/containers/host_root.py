@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import re
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,10 @@ OF_HOST = ("/usr", "/etc/ld.so.cache", "/etc/alternatives")
 PACKAGES = ("bench", "workloads")
 """Beside the environment, where they are installed to be edited."""
 PASSWD = "root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n"
+
+
+MOUNTS = Path("/proc/self/mountinfo")
+ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 def skeleton() -> tuple[str, bytes]:
@@ -68,12 +73,44 @@ def _hops(path: Path) -> Iterator[Path]:
 def python_path() -> list[Path]:
     """Entries of PYTHONPATH that are there."""
     named = [Path(part).absolute() for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return [path for path in named if path.exists()]
+    return [path for path in named if is_there(path)]
+
+
+def is_there(path: Path) -> bool:
+    """As far as this user may look."""
+    try:
+        return path.exists()
+    except OSError:  # from Python 3.12 on it says so itself
+        return False
+
+
+def too_much(paths: Iterable[Path]) -> str | None:
+    """Why these may not all be bound: a typing error, or an empty variable in a path, must not show everything."""
+    home = Path("~").expanduser().resolve()
+    wide = [path for path in paths if home.is_relative_to(path.resolve())]
+    return f"{wide[0]} would show tenants the whole home folder {home}: name folders within it" if wide else None
 
 
 def binds(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """(source, target) by which every path that exists is reachable under its own name and under its real one."""
-    present = [Path(os.path.normpath(path.absolute())) for path in paths if path.exists()]
+    """(source, target) by which every path that exists is reachable under its own name and under its real one; what is
+    mounted below a folder follows it, as being read-only does not reach through a mount."""
+    mounts = _mount_points()
+    return [
+        (source / inner, target / inner)
+        for source, target in _folders(paths)
+        for inner in (Path(), *(path.relative_to(source) for path in mounts if source in path.parents))
+    ]
+
+
+def _mount_points() -> list[Path]:
+    """Those that can be reached, outermost first."""
+    names = {line.split()[4] for line in MOUNTS.read_bytes().splitlines()}
+    found = {os.fsdecode(ESCAPED.sub(lambda match: bytes([int(match[1], 8)]), name)) for name in names}
+    return sorted(filter(is_there, map(Path, found)))
+
+
+def _folders(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
+    present = [Path(os.path.normpath(path.absolute())) for path in paths if is_there(path)]
     real = _outermost({path.resolve() for path in present})
     aliases = [path for path in _outermost(set(present)) if not _within(path, real)]
     return [(path, path) for path in real] + [(path.resolve(), path) for path in aliases]

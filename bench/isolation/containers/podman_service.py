@@ -29,6 +29,8 @@ SYSTEMD = Path("/run/systemd/system")
 UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers")
 """Is there where cgroup v2 is all there is."""
 PID_MAX = Path("/proc/sys/kernel/pid_max")
+DELEGATED = "/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 SUBORDINATE_IDS = Path("/etc/subuid")
 CONFIGURATION = """\
 [containers]
@@ -51,22 +53,38 @@ def infeasible() -> str | None:
     if shutil.which("podman") is None:
         return "neither podman nor docker is installed"
     if _runtime() is None:
-        return "podman needs runc where cgroups are v1 or hybrid, or crun or runc where they are v2: none is installed"
+        return "podman needs runc where cgroups are v1 or hybrid, or runc or crun where they are v2: none is installed"
     if os.geteuid() == 0:
         return None
     if not UNIFIED.exists():
         return "podman without root cannot limit tenants unless cgroups are v2, and they are not here"
     if not SYSTEMD.exists():
         return "podman without root needs systemd to limit tenants, and it is not running here"
+    if missing := _not_delegated():
+        return (
+            f"podman without root cannot limit tenants: systemd does not delegate {', '.join(missing)} to this user "
+            "(`Delegate=cpu cpuset io memory pids` in [Service] of /etc/systemd/system/user@.service.d/delegate.conf, "
+            "and a new login)"
+        )
     if not _has_subordinate_ids():
         return f"podman without root needs ids for this user in {SUBORDINATE_IDS} (usermod --add-subuids), and none are"
     return None
 
 
 def _runtime() -> str | None:
-    """crun, podman's own choice on cgroup v2, refuses hybrid hierarchies."""
-    wanted = ("crun", "runc") if UNIFIED.exists() else ("runc",)
+    """crun, podman's own choice on cgroup v2, refuses hybrid hierarchies; and before 1.26 it runs NVIDIA's hooks in a
+    root that is read-only already, where they are to write."""
+    wanted = ("runc", "crun") if UNIFIED.exists() else ("runc",)
     return next(filter(shutil.which, wanted), None)
+
+
+def _not_delegated() -> list[str]:
+    """Controllers that tenants are limited by, and that are not this user's."""
+    try:
+        told = Path(DELEGATED.format(uid=os.getuid())).read_text().split()
+    except OSError:  # nobody has logged in by systemd
+        told = []
+    return [name for name in CONTROLLERS if name not in told]
 
 
 def _has_subordinate_ids() -> bool:

@@ -12,6 +12,11 @@ SELINUX = Path("/sys/fs/selinux/enforce")
 NANO = 1_000_000_000
 
 
+def selinux() -> str | None:
+    """What tenants are told of SELinux where it is on: with its labels, they could not read what is bound."""
+    return "label=disable" if SELINUX.exists() else None
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a tenant is held to; see bench.isolation.container.Containers."""
@@ -26,7 +31,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class TenantContainer:
-    """`binds`: (source, target), read-only. `user`: "uid:gid". `devices`: parts of the request that hand some out."""
+    """`binds`: (source, target), read-only; `recursive`: with what is mounted below them, which another bind covers:
+    without root, the kernel takes a folder with mounts below it in no other way. `user`: "uid:gid". `devices`: parts of
+    the request that hand some out."""
 
     image: str
     command: Sequence[str]
@@ -35,6 +42,7 @@ class TenantContainer:
     limits: Limits
     user: str
     labels: Mapping[str, str]
+    recursive: bool = False
     user_namespace: str | None = None
     cgroup_parent: str | None = None
     devices: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +71,7 @@ class TenantContainer:
             "NetworkMode": "none",
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges", *(["label=disable"] if SELINUX.exists() else [])],
+            "SecurityOpt": ["no-new-privileges", *filter(None, [selinux()])],
             "Memory": limits.memory_bytes,
             "MemorySwap": limits.memory_bytes,  # no swap on top: a tenant that swaps measures the disk
             "PidsLimit": limits.pids,
@@ -72,6 +80,7 @@ class TenantContainer:
             "LogConfig": {"Type": "none"},  # samples are megabytes; they go to whoever is attached, and nowhere else
             "Mounts": [
                 {"Type": "bind", "Source": str(source), "Target": str(target), "ReadOnly": True}
+                | ({} if self.recursive else {"BindOptions": {"NonRecursive": True}})
                 for source, target in self.binds
             ],
             **self.devices,
