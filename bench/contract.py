@@ -12,7 +12,7 @@ of one dictionary of arrays).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,9 @@ from bench.device import Slot as Slot
 from bench.device import Watched as Watched
 from bench.feasibility import importable as importable
 from bench.feasibility import missing
+from bench.launcher import Launcher as Launcher
+from bench.launcher import Process as Process
+from bench.launcher import StartFailed as StartFailed
 from bench.records import Layout
 from bench.stream import Event as Event
 from bench.stream import Stream as Stream
@@ -310,51 +313,6 @@ class Partition(ABC):
     def applied(self, device: Device) -> Iterator[tuple[Slot, ...]]:
         """(conductor) Divide the device, give the slots, undo the division. Nothing to do on a CPU."""
         yield self.slots(device)
-
-
-class Process(ABC):
-    """(conductor) A running tenant: its streams carry the protocol (stdin, stdout) and its log (stderr)."""
-
-    pid: int
-    """Of the tenant itself, as this machine counts: telemetry attributes CPU time by it."""
-
-    @abstractmethod
-    def fileno(self) -> tuple[int, int, int]:
-        """File descriptors of the tenant's stdin, stdout and stderr."""
-
-    @abstractmethod
-    def wait(self, timeout_s: float) -> int | None:
-        """Exit status (negative: the signal that ended it), or None if it still runs after `timeout_s`."""
-
-    def cause(self) -> str | None:
-        """Why it ended, where that is known and its exit status does not tell: out of memory, say. Asked once it is
-        gone."""
-        return None
-
-    @abstractmethod
-    def end(self) -> None:
-        """Make sure it is gone, with whatever it started."""
-
-
-class Launcher(ABC):
-    """(conductor) Starts tenants in what an isolation has made ready."""
-
-    @abstractmethod
-    def start(
-        self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
-    ) -> Process:
-        """Start `python -m <arguments>` inside the slot, with `environment` added to its own.
-
-        `folders` are those that it must be able to read, under the same names (artifacts, users' plug-ins). Raises
-        `StartFailed` when it cannot be started: the trial is lost then, and the run goes on."""
-
-    def confinement(self, slot: Slot) -> Mapping[str, Any]:
-        """What a tenant in that slot is held to, and by what: JSON-serialisable, small, stored with each trial."""
-        return {}
-
-
-class StartFailed(Exception):
-    """A tenant could not be started; the message says why, in words for the user."""
 
 
 class Isolation(ABC):
