@@ -150,3 +150,19 @@ def test_our_service_ends_with_its_conductor() -> None:
     with launcher({"engine": "podman"}) as opened:
         assert of_owner(opened, process.pid) == []
     assert left() == []
+
+
+def test_isolations_that_are_compared_share_a_service() -> None:
+    """The one that is opened first serves until the last is closed, and is started again for all when it dies."""
+    podman = {"engine": "podman"}
+    with launcher(podman) as first, launcher(podman, cpu_limit=0.5) as second:
+        assert isinstance(first, ContainerLauncher) and isinstance(second, ContainerLauncher)
+        assert first.engine.socket == second.engine.socket
+        for opened in (first, second):
+            assert asked(opened, "1") == 1
+        (service,) = [child for child in psutil.Process().children() if "podman" in child.name()]
+        service.kill()
+        service.wait(10)
+        for opened in (second, first):
+            assert asked(opened, "1") == 1
+    assert not [child for child in psutil.Process().children() if "podman" in child.name()]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.isolation.containers import podman_service
-from bench.isolation.containers.owner import Owner
 from bench.isolation.containers.podman_service import NotStarted, PodmanService
 
 Kind = Literal["podman", "docker"]
@@ -89,8 +88,6 @@ class Engine:
 
     def close(self) -> None:
         self.api.close()
-        if self._service:
-            self._service.stop()
 
     # --- images ---
 
@@ -180,26 +177,19 @@ class Engine:
 def opened(choice: Choice, socket: Path | None) -> Iterator[Engine]:
     """The engine that is wanted, or the first that answers; at last our own service of podman. Raises NoEngine."""
     found = find(choice, socket)
-    service = None
     if isinstance(found, str):
         raise NoEngine(found)
-    if found is None:
-        service = PodmanService(Owner.this())
-        try:
-            service.start()
-        except NotStarted as error:
-            raise NoEngine(str(error)) from error
-        found = service.socket
-    try:
+    with ExitStack() as using:
+        service = None
+        if found is None:
+            try:
+                service = using.enter_context(podman_service.used())
+            except NotStarted as error:
+                raise NoEngine(str(error)) from error
+            found = service.socket
         engine = Engine(found, service)
-    except BaseException:
-        if service:
-            service.stop()
-        raise
-    try:
+        using.callback(engine.close)
         yield engine
-    finally:
-        engine.close()
 
 
 def find(choice: Choice, socket: Path | None) -> Path | str | None:

@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.devices.state_folder import state_folder
@@ -210,6 +211,26 @@ class PodmanService:
         except OSError:
             return "it says nothing"
         return lines[-1] if lines else "it says nothing"
+
+
+_users: list[PodmanService] = []
+"""The same one, as often as it is used."""
+
+
+@contextmanager
+def used() -> Iterator[PodmanService]:
+    """The service of this process: whoever uses it first starts it, and the last one stops it. A run that compares
+    isolations opens several. Raises NotStarted."""
+    service = _users[0] if _users else PodmanService(Owner.this())
+    if not _users:
+        service.start()
+    _users.append(service)
+    try:
+        yield service
+    finally:
+        _users.pop()
+        if not _users:
+            service.stop()
 
 
 def _limit(which: int, most: int) -> int:
