@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 import venv
 from collections.abc import Iterator, Mapping
@@ -88,10 +88,8 @@ class Image:
                 yield client
                 client.close()
 
-    def import_base(self) -> None:
-        with tempfile.TemporaryFile() as file, self.client() as client:
-            write_base(file)
-            file.seek(0)
+    def import_base(self, tar: Path) -> None:
+        with tar.open("rb") as file, self.client() as client:
             api = client.api
             told = api._result(api._post(api._url("/images/create"), data=file, params={"fromSrc": "-"}), json=True)
             api.tag(told["status"], *BASE.split(":"))
@@ -117,10 +115,45 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def image(python: Path, own_surroundings: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("base") / "base.tar"
+    with path.open("wb") as file:
+        write_base(file)
+    return path
+
+
+@pytest.fixture(scope="module")
+def image(python: Path, base: Path, own_surroundings: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
     found = Image(python, Path(os.environ["BENCH_STATE_DIR"]), tmp_path_factory.mktemp("cwd"))
-    found.import_base()
+    found.import_base(base)
     return found
+
+
+def left_behind(image: Image) -> tuple[list[Any], list[str], list[str]]:
+    """Images without a name and containers; mounts; cgroups and folders of steps of builds."""
+    with image.client() as client:
+        found = client.images.list(filters={"dangling": True}) + client.containers.list(all=True)
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(image._state) in line]
+    steps = [str(path) for path in (*Path("/sys/fs/cgroup").glob("*/buildah-*"), *image._folder.glob("buildah*"))]
+    return found, [line for line in mounts if "/merged" in line], steps
+
+
+def test_what_is_interrupted_is_undone(image: Image) -> None:
+    """Before anything is built: later, what it wants is there already."""
+    *_, before = left_behind(image)
+    process = image.start("image", "build", "--base", BASE)
+    assert process.stderr is not None
+    heard = ""
+    while "Installing collected packages" not in heard:
+        heard = process.stderr.readline()
+        assert heard or process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == ""
+    assert "interrupted" in three_lines("\n".join(err.splitlines()[-3:]))[0]
+    found, mounts, steps = left_behind(image)
+    assert (found, mounts) == ([], []) and set(steps) <= set(before)
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +166,16 @@ def test_each_variant_is_built_once(image: Image, built: Mapping[str, Any]) -> N
     slim, full = built["slim"], built["full"]
     assert slim["anew"] and full["anew"]
     assert full["size_bytes"] > 1.1 * slim["size_bytes"] and full["layers"] > slim["layers"]
+    with image.client() as client:  # without a name, and with all labels of what it is made of
+        client.images.build(fileobj=io.BytesIO(f"FROM {slim['id']}\nENV A=1\n".encode()))
     again = image.raw("image", "build", "--base", BASE)
     assert (again.returncode, again.stdout) == (0, f"{slim['tag']}\n"), again.stderr
     assert "is there already" in again.stderr and "STEP" not in again.stderr
     assert [each["tag"] for each in image("list") if each["fits"]] == [full["tag"], slim["tag"]]
     assert image("remove") == []
     with image.client() as client:
+        (theirs,) = client.images.list(filters={"dangling": True})
+        client.images.remove(theirs.id)
         assert not client.images.list(filters={"dangling": True})
         assert not client.containers.list(all=True)
         # Tests run from the sources, which may have changed since: then no image fits them, and that is told.
@@ -189,35 +226,9 @@ def test_a_base_that_is_not_there_is_told(image: Image) -> None:
     assert "there is no image localhost:1/no-such-base:1, and the engine cannot fetch it" in three_lines(told)[0]
 
 
-def left_behind(image: Image) -> tuple[list[Any], list[str], list[str]]:
-    """Images without a name and containers; mounts; cgroups and folders of steps of builds."""
-    with image.client() as client:
-        found = client.images.list(filters={"dangling": True}) + client.containers.list(all=True)
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(image._state) in line]
-    steps = [str(path) for path in (*Path("/sys/fs/cgroup").glob("*/buildah-*"), *image._folder.glob("buildah*"))]
-    return found, [line for line in mounts if "/merged" in line], steps
-
-
-def test_what_is_interrupted_is_undone(python: Path, tmp_path: Path) -> None:
-    image = Image(python, tmp_path / "state", tmp_path)
-    image.import_base()
-    *_, before = left_behind(image)
-    process = image.start("image", "build", "--base", BASE)
-    assert process.stderr is not None
-    heard = ""
-    while "Installing collected packages" not in heard:
-        heard = process.stderr.readline()
-        assert heard or process.poll() is None
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and out == ""
-    assert "interrupted" in three_lines("\n".join(err.splitlines()[-3:]))[0]
-    found, mounts, steps = left_behind(image)
-    assert (found, mounts) == ([], []) and set(steps) <= set(before)
-
-
-def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(python: Path, tmp_path: Path) -> None:
+def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(
+    python: Path, base: Path, tmp_path: Path
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("a small file system needs root")
     state = tmp_path / "small"
@@ -225,7 +236,7 @@ def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(pytho
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=420m", "tmpfs", state], check=True)
     try:
         image = Image(python, state, tmp_path)
-        image.import_base()
+        image.import_base(base)
         process = image.start("image", "build", "--base", BASE)
         assert process.stderr is not None
         while "COPY wheels" not in process.stderr.readline():
