@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import time
 import venv
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,15 @@ import docker
 import pytest
 from harness import SHORT, SPECIMEN, UNWATCHED, lines, run_folders, three_lines
 from host_base import write_base
+from packaging.tags import sys_tags
 
 from bench.isolation.containers import engine as engines
 from bench.isolation.images.find import NoImage, find_image
 
 ROOT = Path(__file__).parents[2]
 BASE = "bench-test-base:1"
+LEFT_BYTES = 80 * 2**20
+"""Enough for the wheels, and not for what is in them."""
 MAIN = (
     "from bench.isolation.containers import engine; engine._usual = lambda: iter(()); "
     "from bench.cli import main; main()"
@@ -112,6 +118,27 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv")}))
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_ins(own_surroundings: Path) -> None:
+    """Wheels that are kept already, without what is in them: two thirds of an image, which no tenant imports. Their tag
+    is better than that of the real ones."""
+    folder = own_surroundings / "wheels"
+    folder.mkdir(exist_ok=True)
+    for name in ("pyarrow", "scipy"):
+        stem = f"{name}-{metadata.version(name)}"
+        tag = next(tag for tag in sys_tags() if "manylinux" in tag.platform)
+        told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {metadata.version(name)}\n"
+        files = {
+            f"{name}/__init__.py": "",
+            f"{stem}.dist-info/METADATA": told,
+            f"{stem}.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n",
+        }
+        files[f"{stem}.dist-info/RECORD"] = "".join(f"{path},,\n" for path in files)
+        with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as wheel:
+            for path, content in files.items():
+                wheel.writestr(path, content)
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +264,8 @@ def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(
     try:
         image = Image(python, state, tmp_path)
         image.import_base(base)
+        with (state / "filler").open("wb") as filler:
+            os.posix_fallocate(filler.fileno(), 0, shutil.disk_usage(state).free - LEFT_BYTES)
         process = image.start("image", "build", "--base", BASE)
         assert process.stderr is not None
         while "COPY wheels" not in process.stderr.readline():
