@@ -77,7 +77,7 @@ class Products(Work):
 
 
 class Bursts(Products):
-    """One item is a burst of products and a pause. Bursts keep a clock of their own from the first one on, so that it is
+    """One item is a pause and a burst of products. Bursts keep a clock of their own from the first on, so that it is
     chance where a window meets them, and several neighbours do not burst in step."""
 
     def __init__(self, size_bytes: int, burst_ns: int, pause_s: float) -> None:

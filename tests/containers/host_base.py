@@ -28,9 +28,9 @@ def write_base(file: IO[bytes]) -> None:
     paths = {interpreter, *_files(folder), *_files(DEBIAN_WHEELS)}
     libraries = {path for path in paths if ".so" in path.name} | {interpreter}
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for name in ("tmp", "proc", "sys", "dev", "etc", "run"):
+        for name in ("tmp", "proc", "sys", "dev", "etc", "run", "root"):
             entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            entry.type, entry.mode = tarfile.DIRTYPE, {"tmp": 0o1777, "root": 0o700}.get(name, 0o755)
             tar.addfile(entry)
         for path in sorted(paths | _linked(libraries)):
             tar.add(path.resolve(), arcname=str(path).lstrip("/"), recursive=False, filter=_readable)
