@@ -276,7 +276,9 @@ def test_what_was_killed_is_removed_by_the_next_build_which_finds_no_space(
         assert result.returncode == 3 and result.stdout == ""
         what, _, hint = three_lines("\n".join(result.stderr.splitlines()[-3:]))
         assert "no space left on device" in what.lower() and "free space" in hint
-        until(lambda: left_behind(image)[:2] == ([], []))  # a step that was running goes on to its end
+        until(
+            lambda: left_behind(image)[:2] == ([], []), "an empty engine"
+        )  # a step that was running goes on to its end
         assert not list(Path("/sys/fs/cgroup").glob(f"*/bench-*.{process.pid}.*"))
     finally:
         subprocess.run(["umount", "--lazy", state], check=True)
