@@ -155,7 +155,7 @@ def test_what_no_block_tells_is_a_dash_and_no_sentence(tmp_path: Path) -> None:
     path = write(StoredRun(run.folder, {}, run.plan, lost), tmp_path / "a-run")
     made = build({}, [read_run(path)], {})
     (table, *_) = tables(made.runs[0].neighbours)
-    by_place = {tuple(row[:2]): row[4:] for row in table.rows}
+    by_place = {tuple(row[:2]): row[5:] for row in table.rows}
     assert by_place["cpuset", "process"] == ("–", "0", "–", "–")
     assert by_place["time_shared", "process"][2] == "too few (100 of 5,000)"
     assert not [told for told in sentences(made.runs[0].neighbours) if "cpuset" in told or "p99" in told]

@@ -17,7 +17,9 @@ SLOWER = (
 )
 CAPTIONS = {
     "beside": "Slow-down: speed alone over speed beside, of the tenant in the first slot, on the same division and in "
-    "the same blocks; 1 is no difference. What the neighbours did themselves is shown and not judged.",
+    "the same blocks; 1 is no difference. Blocks are those in which both trials are valid: where others are missing "
+    "because a victim answered too few requests, it was slowed down more than stands here. What the neighbours did "
+    "themselves is shown and not judged.",
     "together": "All slots running the workload at once, against one tenant that has the device to itself. Jain's "
     "index: 1 is even, 1/n is one tenant taking all.",
     "protection": "Slow-down on the first division over slow-down on the second, beside the same neighbours: below 1 "
