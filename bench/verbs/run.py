@@ -71,8 +71,7 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
             "fingerprint": fingerprint(experiment.device, detect_energy=not experiment.device.rehearsal),
         },
     )
-    stored.write_json("plan.json", plan.model_dump())
-    return _conduct(experiment, plan, stored, as_json)
+    return _conduct(experiment, plan, stored, as_json, begun=False)
 
 
 def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool) -> int:
@@ -145,10 +144,15 @@ def _plain(content: Any) -> Any:
     return json.loads(json.dumps(content, default=str))
 
 
-def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool) -> dict[str, Any]:
+def _conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begun: bool = True) -> dict[str, Any]:
+    """`begun`: its plan is stored. From that moment on it can be resumed, and whoever interrupts it is told how."""
     try:
+        if not begun:
+            stored.write_json("plan.json", plan.model_dump())
         plan = _measure(experiment, plan, stored)
     except KeyboardInterrupt:
+        if stored.read_json("plan.json") is None:
+            raise
         planned, done = stored.plan(), stored.trials()
         raise Interrupted(
             f"interrupted after {len(done)} of {len(planned.trials)} trials, all of them stored",
