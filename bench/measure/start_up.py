@@ -60,10 +60,10 @@ def converse(
 
 def fields(answers: Answers, expected_precision: str, cores: int) -> dict[str, Any]:
     """What a trial's record says of it. Raises ChildFailed for proofs and times that cannot be."""
-    mine = range(len(answers.tenants))
-    proofs = [assess.proof_of(answers.tenants[index].slot, answers.proved[index], {}) for index in mine]
-    start_up_s = [_start_up_s(answers, index) for index in mine]
-    judged = gate.judge(_evidence(answers, mine, proofs, expected_precision, cores))
+    pairs = zip(answers.tenants, answers.proved, strict=True)
+    proofs = [assess.proof_of(tenant.slot, proved, {}) for tenant, proved in pairs]
+    start_up_s = [_start_up_s(answers, index) for index in range(len(answers.tenants))]
+    judged = gate.judge(_evidence(answers, proofs, expected_precision, cores))
     slowest = answers.answered[start_up_s.index(max(start_up_s))]
     begun_ns = min(answers.begun_ns)
     all_up_s = max(
@@ -73,8 +73,8 @@ def fields(answers: Answers, expected_precision: str, cores: int) -> dict[str, A
     return {
         "status": "ok" if judged.valid else "invalid",
         "reason": "; ".join(judged.reasons) or None,
-        "requests": len(mine),
-        "tenant_requests": tuple(1 for _ in mine),
+        "requests": len(start_up_s),
+        "tenant_requests": (1,) * len(start_up_s),
         "start_up_s": all_up_s,
         "tenant_start_up_s": tuple(start_up_s),
         "proof": proofs[0],
@@ -83,7 +83,7 @@ def fields(answers: Answers, expected_precision: str, cores: int) -> dict[str, A
             **{name: round(value, 4) for name, value in parts.items()},
             "total": round(clock.seconds(answers.finished_ns - begun_ns), 4),
         },
-        "telemetry": {"peak_rss_bytes": float(max(answers.answered[index]["peak_rss_bytes"] for index in mine))},
+        "telemetry": {"peak_rss_bytes": float(max(answer["peak_rss_bytes"] for answer in answers.answered))},
         "gate": judged,
     }
 
@@ -101,7 +101,7 @@ def _start_up_s(answers: Answers, index: int) -> float:
 
 
 def _evidence(
-    answers: Answers, mine: Sequence[int], proofs: Sequence[Mapping[str, Any]], expected_precision: str, cores: int
+    answers: Answers, proofs: Sequence[Mapping[str, Any]], expected_precision: str, cores: int
 ) -> gate.Evidence:
     """Nothing was warm, and a container engine's own work cannot be told from that of strangers: what is left is the
     hypervisor, and what ran."""
@@ -120,5 +120,5 @@ def _evidence(
         telemetry_gap_intervals=math.nan,
         expected_precision=expected_precision,
         proved_precisions=[proof["precision"] for proof in proofs],
-        probe_distances=[answers.proved[index]["probe_distance"] for index in mine],
+        probe_distances=[proved["probe_distance"] for proved in answers.proved],
     )
