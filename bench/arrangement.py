@@ -9,7 +9,7 @@ from typing import Any
 from bench.contract import Device, Isolation, Neighbours, Optimization, Partition, Workload
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
-from bench.records import LISTED, PROCESS, SAME
+from bench.records import ALONE, LISTED, PROCESS, SAME
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Occupant:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """One side of a cell; `division` is the option of `partitions`, `neighbours` that of `neighbours`.
+    """One side of a cell; `division` is the option of `partitions`, `neighbours` that of `neighbours`, or what it means
+    (`records.ALONE`, `LISTED`).
 
     listed: who has each slot, where the partition names its tenants one by one; None stands for the workload itself.
     occupant: who has all slots but the first, where `neighbours` names that.
@@ -42,7 +43,6 @@ class Arrangement:
     isolation_name: str
     isolation: Isolation
     neighbours: str
-    alone: bool = False
     occupant: Occupant | None = None
     listed: tuple[Occupant | None, ...] = ()
 
@@ -51,7 +51,7 @@ class Arrangement:
         stands for the workload itself, which always has at least one."""
         if self.listed:
             return self.listed
-        if self.alone:
+        if self.neighbours == ALONE:
             return (None,)
         return (None, *([self.occupant] * (slots - 1)))
 
@@ -90,8 +90,7 @@ def arrangements(
                     partition,
                     isolation_name,
                     isolation,
-                    LISTED if listed else beside,
-                    alone=plugin.empty,
+                    LISTED if listed else ALONE if plugin.empty else beside,
                     occupant=_occupant(beside, plugin, config["neighbours"][beside]),
                     listed=listed,
                 )
