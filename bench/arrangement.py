@@ -97,10 +97,10 @@ def arrangements(
     return found
 
 
-def partition_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
+def partition_node(node: Any) -> Any:
     """What the partition itself is made of: it is told how many tenants it has, not who they are."""
-    tenants = node.get("tenants")
-    return {**node, "tenants": len(tenants)} if isinstance(tenants, Sequence) and not isinstance(tenants, str) else node
+    tenants = node.get("tenants") if isinstance(node, Mapping) else None
+    return {**node, "tenants": len(tenants)} if isinstance(tenants, list) else node
 
 
 def _occupant(name: str, plugin: Neighbours, node: Mapping[str, Any]) -> Occupant | None:
