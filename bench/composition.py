@@ -45,6 +45,8 @@ BRACKETED = ("partitions", "optimizations", "telemetry", "neighbours", "claims")
 """Groups whose options are compared or used together, so that a comma must be a mistake."""
 NAMED = (*BRACKETED, "isolation")
 """Groups of which several options may be chosen: their files hold one key, the option's name."""
+CONFIG = "config"
+"""The configuration that everything begins with, unless another is named; that one builds on it."""
 CONFIG_PATH = "BENCH_CONFIG_PATH"
 """Environment variable: users' own config folders, separated like PATH; they come before ours."""
 
@@ -56,6 +58,7 @@ class Composed:
     overrides: tuple[str, ...]
     config: dict[str, Any]
     choices: dict[str, Any]
+    config_name: str = CONFIG
 
 
 def user_folders(extra: Sequence[str] = ()) -> tuple[Path, ...]:
@@ -95,7 +98,7 @@ def hydra_ready(folders: Sequence[Path]) -> Iterator[None]:
                 registered.remove(UserFolders)
 
 
-def compose_all(overrides: Sequence[str], folders: Sequence[Path]) -> list[Composed]:
+def compose_all(overrides: Sequence[str], folders: Sequence[Path], config_name: str = CONFIG) -> list[Composed]:
     """Every experiment that the overrides name, in the order of the product of their commas."""
     parsed = [_parse(text) for text in overrides]
     variants = [_variants(override) for override in parsed]
@@ -103,7 +106,7 @@ def compose_all(overrides: Sequence[str], folders: Sequence[Path]) -> list[Compo
         # All claims that there are, the users' own among them, unless some are chosen.
         chosen = any(override.key_or_group == "claims" for override in parsed)
         every = () if chosen else (f"claims=[{','.join(options('claims'))}]",)
-        return [_compose(choice, every) for choice in itertools.product(*variants)]
+        return [_compose(choice, every, config_name) for choice in itertools.product(*variants)]
 
 
 def options(group: str) -> list[str]:
@@ -153,10 +156,10 @@ def _variants(override: Override) -> list[str]:
     return [f"{prefix}={value}" for value in override.sweep_string_iterator()]
 
 
-def _compose(overrides: tuple[str, ...], implied: tuple[str, ...]) -> Composed:
+def _compose(overrides: tuple[str, ...], implied: tuple[str, ...], config_name: str) -> Composed:
     try:
         spoken = [_openly(text) for text in (*overrides, *implied)]
-        composed = hydra.compose("config", overrides=spoken, return_hydra_config=True)
+        composed = hydra.compose(config_name, overrides=spoken, return_hydra_config=True)
         choices = {key: value for key, value in composed.hydra.runtime.choices.items() if key in GROUPS}
         choices = {
             key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in choices.items()
@@ -177,7 +180,7 @@ def _compose(overrides: tuple[str, ...], implied: tuple[str, ...]) -> Composed:
             hint="mend that line: brackets and quotes must be closed, and nested keys be indented alike",
         ) from error
     assert isinstance(plain, dict)
-    return Composed(overrides, {str(key): value for key, value in plain.items()}, dict(choices))
+    return Composed(overrides, {str(key): value for key, value in plain.items()}, dict(choices), config_name)
 
 
 def name_tenants(config: Any, choices: Mapping[str, Any]) -> None:

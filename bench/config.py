@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from bench import contract
 from bench.arrangement import Arrangement, Occupant, arrangements, partition_node
 from bench.claims import Claim, read_claims
-from bench.composition import GROUPS, NAMED, Composed, compose_all, user_folders
+from bench.composition import CONFIG, GROUPS, NAMED, Composed, compose_all, user_folders
 from bench.devices import select
 from bench.errors import ConfigError
 from bench.instantiate import instantiate
-from bench.records import strictest_level
+from bench.records import Thresholds, strictest_level
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
-ROOT_KEYS = {*GROUPS, "baseline", "only", "seed", "results_dir", "cache_dir"}
+ROOT_KEYS = {*GROUPS, "baseline", "only", "thresholds", "seed", "results_dir", "cache_dir"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Experiment:
     """All blocks of one workload and scenario on one device. `config` is what it was made of, as plain data."""
 
     overrides: tuple[str, ...]
+    config_name: str
     config_folders: tuple[Path, ...]
     config: Mapping[str, Any]
     workload_name: str
@@ -49,6 +52,7 @@ class Experiment:
     again: str | None
     """The optimization that is the baseline under another name, for the noise floor; None: the protocol has none."""
     only: Mapping[str, tuple[str, ...]]
+    thresholds: Thresholds
     seed: int
     results_dir: Path
     cache_dir: Path
@@ -76,13 +80,15 @@ class Experiment:
         return found
 
 
-def load_experiments(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> list[Experiment]:
+def load_experiments(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), config_name: str = CONFIG
+) -> list[Experiment]:
     """Compose and validate every experiment that the overrides name."""
     folders = user_folders(config_dirs)
     for folder in reversed(folders):  # a plug-in's file may lie beside its yaml
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    experiments = [build_experiment(composed, folders) for composed in compose_all(overrides, folders)]
+    experiments = [build_experiment(composed, folders) for composed in compose_all(overrides, folders, config_name)]
     if "torch" in sys.modules:
         raise ConfigError(
             "a plug-in imports torch when its module is imported, which would slow and spoil every measurement",
@@ -123,6 +129,7 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
     )
     return Experiment(
         overrides=composed.overrides,
+        config_name=composed.config_name,
         config_folders=tuple(folders),
         config=config,
         workload_name=_safe(str(choices["workload"]), "workload"),
@@ -139,6 +146,7 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         baseline=baseline,
         again=again,
         only=_only(config["only"], [*nodes, *(name for name in arranged if name not in nodes)], optimizations),
+        thresholds=_thresholds(config["thresholds"]),
         seed=_seed(config["seed"]),
         results_dir=_folder(config["results_dir"], "results_dir"),
         cache_dir=_folder(config["cache_dir"] or default_cache_dir(), "cache_dir"),
@@ -180,6 +188,19 @@ def _safe(name: str, key: str) -> str:
     if not NAME.match(name):
         raise ConfigError(f"{name!r} is not a name", where=key, hint="use letters, digits and underscores only")
     return name
+
+
+def _thresholds(node: Any) -> Thresholds:
+    try:
+        return Thresholds.model_validate(node)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"a threshold cannot be read: {first['msg'][:1].lower()}{first['msg'][1:]}",
+            where=".".join(("thresholds", *(str(part) for part in first["loc"]))),
+            hint="a threshold is a share such as 0.02 for 2 %, or null for what is not judged; "
+            f"there are: {', '.join(Thresholds.model_fields)}",
+        ) from error
 
 
 def _protocol(node: Any) -> contract.Protocol:

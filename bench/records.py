@@ -25,6 +25,7 @@ Positive = Annotated[int, pydantic.Field(ge=1)]
 Measure = Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Threshold = Annotated[float, pydantic.Field(gt=0, lt=1)]
 
 
 class Record(pydantic.BaseModel):
@@ -44,6 +45,40 @@ def strictest_level(looks: Sequence[int]) -> float:
     at most double share most of their data: 0.06 / looks, simulated for three (docs/method.md). Others: Bonferroni."""
     near = all(later <= 2 * earlier for earlier, later in pairwise(looks))
     return min(0.05, (0.06 if near else 0.05) / max(1, len(looks)))
+
+
+class Thresholds(StrictRecord):
+    """The least slow-down that matters, when a version is compared with another: 0.01 is an item, a p99 or a start-up that
+    takes 1 % longer, or 1 % more energy for each item. quality: points of accuracy, as a share. None: not judged.
+    """
+
+    throughput: Threshold | None = 0.01
+    p99: Threshold | None = 0.05
+    start_up: Threshold | None = 0.05
+    energy: Threshold | None = 0.05
+    quality: Threshold | None = 0.005
+
+
+class SourceFile(Record):
+    """A file that was imported, and what it was."""
+
+    name: str
+    sha256: Annotated[str, pydantic.Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+Missing = Literal["blocks", "quality", "telemetry", "proof", "requests", "latency", "device"]
+"""What a tool may leave untold. blocks: its measurements were not interleaved, or are a single one. requests: there are
+only summaries of them. proof: nobody knows which precision ran."""
+
+
+class Imported(Record):
+    """That a run was measured by another tool, and what that does not tell. `when`: as the tool wrote it, or "" """
+
+    tool: str
+    version: str = ""
+    when: str = ""
+    files: tuple[SourceFile, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
 class PlannedTrial(Record):
@@ -123,7 +158,8 @@ class Plan(Record):
     baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
     unchanged fp32 model in the same runtime, where that is measured too. `layouts`: division -> how it divides the
     device, where it does. `measures`: what the scenario does. `min_requests`: that
-    each process is to answer, by the protocol.
+    each process is to answer, by the protocol. `against`: isolation in which an older version was measured -> that of
+    the version which is compared with it by `thresholds`. `imported`: by which tool it was measured; None: by bench.
     """
 
     workload: str
@@ -142,6 +178,9 @@ class Plan(Record):
     layouts: dict[Name, Layout] = {}
     measures: Literal["throughput", "start_up"] = "throughput"
     min_requests: Count = 0
+    against: dict[Name, Name] = {}
+    thresholds: Thresholds = Thresholds()
+    imported: Imported | None = None
     trials: tuple[PlannedTrial, ...]
     infeasible: tuple[Infeasible, ...]
     estimate: Estimate

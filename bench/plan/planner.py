@@ -50,6 +50,7 @@ def make_plan(experiment: Experiment) -> Plan:
         layouts=_layouts(experiment, cells),
         measures=experiment.scenario.measures,
         min_requests=protocol.min_requests,
+        thresholds=experiment.thresholds,
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
         estimate=Estimate(trials_s=per_trial_s * len(trials), builds=len(used)),

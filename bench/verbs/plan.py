@@ -13,8 +13,8 @@ from bench.records import Layout, Plan
 from bench.report.progress import duration
 
 
-def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, config: bool) -> int:
-    experiments = load_experiments(overrides, config_dirs)
+def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, config: bool, config_name: str) -> int:
+    experiments = load_experiments(overrides, config_dirs, config_name)
     if config:
         json.dump([experiment.config for experiment in experiments], sys.stdout, indent=1)
         sys.stdout.write("\n")

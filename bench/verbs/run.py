@@ -13,6 +13,7 @@ from typing import Any
 import bench
 from bench import clock
 from bench.claims import read_claims
+from bench.composition import CONFIG
 from bench.config import Experiment, load_experiments
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InputError, Interrupted
@@ -32,11 +33,18 @@ RUN_FORMAT = 1
 NOT_ENOUGH_EVIDENCE = 4
 
 
-def run(overrides: Sequence[str], config_dirs: Sequence[str], resume: str | None, as_json: bool) -> int:
+def run(
+    overrides: Sequence[str],
+    config_dirs: Sequence[str],
+    resume: str | None,
+    as_json: bool,
+    config_name: str,
+    against: str | None,
+) -> int:
     """All experiments, one after the other; each is a run of its own."""
     if resume is not None:
         return _resume(Path(resume), overrides, config_dirs, as_json)
-    experiments = load_experiments(overrides, config_dirs)
+    experiments = load_experiments(overrides, config_dirs, config_name)
     plans = [make_plan(experiment) for experiment in experiments]  # all must be sound before the first begins
     for experiment in experiments:
         experiment.workload.identity()  # a file that is missing or bad shows here
@@ -61,6 +69,7 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
         {
             "format": RUN_FORMAT,
             "started_at": clock.utc_now(),
+            "config_name": experiment.config_name,
             "overrides": list(experiment.overrides),
             "config_folders": [str(folder) for folder in experiment.config_folders],
             "seed": experiment.seed,
@@ -94,7 +103,7 @@ def _resume(folder: Path, overrides: Sequence[str], config_dirs: Sequence[str], 
         raise InputError(
             f"run.json lacks {error}", where=str(folder / "run.json"), hint="restore it, or start a new run"
         ) from error
-    (experiment,) = load_experiments(again, folders)
+    (experiment,) = load_experiments(again, folders, str(description.get("config_name", CONFIG)))
     plan = stored.plan()
     if experiment.device.name != device_name:
         raise ConfigError(

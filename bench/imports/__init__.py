@@ -1,0 +1,1 @@
+"""What other tools measured, read for results/: one file for each tool."""

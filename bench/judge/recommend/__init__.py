@@ -1,0 +1,1 @@
+"""Which measured configuration satisfies a need, and what it costs."""
