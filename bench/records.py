@@ -48,8 +48,8 @@ def strictest_level(looks: Sequence[int]) -> float:
 
 
 class Thresholds(StrictRecord):
-    """The least slow-down that matters, when a version is compared with another: 0.01 is an item, a p99 or a start-up that
-    takes 1 % longer, or 1 % more energy for each item. quality: points of accuracy, as a share. None: not judged.
+    """The least slow-down that matters, when a version is compared with another: 0.01 is an item, a p99 or a start-up
+    that takes 1 % longer, or 1 % more energy for each item. quality: points of accuracy, as a share. None: not judged.
     """
 
     throughput: Threshold | None = 0.01
