@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from bench.errors import ConfigError, InputError
 from bench.records import Imported, Latency, Quality
 
 
 @dataclass(frozen=True)
 class Place:
     """Where and what was measured: what the tool's files tell, and what the user says of the rest. "" and None: not
-    told. device_kind: "cpu" or "cuda"."""
+    told. device_kind: "cpu" or "cuda". partition and tenants that nobody tells are "full" and 1."""
 
     workload: str = ""
     scenario: str = ""
-    partition: str = "full"
+    partition: str = ""
     optimization: str = ""
     device: str = ""
     device_kind: str = ""
     batch_size: int | None = None
-    tenants: int = 1
+    tenants: int | None = None
+
+    def filled(self, **told: Any) -> Place:
+        """What the user said, and for the rest what the file tells: for names, which users may give as they like."""
+        empty = {name: value for name, value in told.items() if getattr(self, name) in ("", None)}
+        return dataclasses.replace(self, **empty)
+
+    def held_to(self, file: Path, **told: Any) -> Place:
+        """The same for facts. Raises InputError where the user says otherwise than the file."""
+        for name, value in told.items():
+            said = getattr(self, name)
+            if value not in ("", None) and said not in ("", None) and said != value:
+                raise InputError(
+                    f"{name}={said} is said, and the file tells of {value}",
+                    where=str(file),
+                    hint=f"leave {name}= out, or name the file that it is true of",
+                )
+        return self.filled(**told)
 
 
 @dataclass(frozen=True)
@@ -31,12 +50,14 @@ class Measured:
     """One measurement: of one process, or of one repetition that the tool keeps apart. None, () and {}: not told.
 
     latencies_ms: of every request, in their order; `latency_ms`: where there are only summaries.
+    ends_s: when each of these requests ended, on any clock.
     throughput_per_s: items per second. window_s: how long it measured.
     """
 
     place: Place
     throughput_per_s: float | None
     latencies_ms: Sequence[float] = ()
+    ends_s: Sequence[float] = ()
     latency_ms: Latency | None = None
     requests: int | None = None
     window_s: float | None = None
@@ -48,7 +69,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Found:
-    """All that some files of one tool tell: measurements in the order in which they were made."""
+    """All that some files of one tool tell: measurements in the order in which they were made.
+
+    `imported.missing` names what this tool never tells (blocks, proof, device); that there is no quality, telemetry,
+    requests or latency is seen from `measured`, and need not be named."""
 
     imported: Imported
     measured: Sequence[Measured]
@@ -59,15 +83,28 @@ class Found:
 class Importer(ABC):
     """One tool. Files: `bench/imports/<tool>.py`, named in `bench/imports/tools.py`."""
 
-    tool: str
+    tool: ClassVar[str]
     """Its name, as users write it: `trtexec`, `onnxruntime-perf`."""
-    reads: str
+    reads: ClassVar[str]
     """What it reads, in a line for users: "times.json of --exportTimes"."""
+    takes: ClassVar[Mapping[str, str]] = {}
+    """Its own options, and what each is, for users; "map." takes every option that begins so. What users choose of
+    them is in `self.options`."""
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self.options = dict(options or {})
+        for name in self.options:
+            if not any(name == known or (known.endswith(".") and name.startswith(known)) for known in self.takes):
+                known = ", ".join([*(field.name for field in dataclasses.fields(Place)), *self.takes])
+                raise ConfigError(
+                    f"an import from {self.tool} has no option {name}", where=f"{name}=", hint=f"it has: {known}"
+                )
 
     @abstractmethod
     def read(self, files: Sequence[Path], said: Place) -> Found:
-        """Read the files of one call. `said` is what the user says: it fills what the files do not tell, and an
-        InputError is raised where both tell, and differ.
+        """Read the files of one call. `said` is what the user says: it fills what the files do not tell (`filled`),
+        and an InputError is raised where both tell, and differ (`held_to`).
 
         Files are a stranger's: InputError (what, where: the file, hint: how the tool writes it) for one that is
-        truncated, of another tool, or holds numbers that cannot be. Never a pickle, never code."""
+        truncated, of another tool, or holds numbers that cannot be. Never a pickle, never code. `files.py` reads
+        them."""
