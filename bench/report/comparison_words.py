@@ -1,0 +1,60 @@
+"""How a comparison is told to people, the same in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.judge.comparison import Comparison, Outcome, Word
+from bench.judge.comparison_reasons import percent
+from bench.report.numbers import counted
+
+WORDS: Mapping[Word, str] = {
+    "regressed": "✗ regressed", "not_enough_evidence": "? not enough evidence", "not_regressed": "✓ not regressed",
+}  # fmt: skip
+"""With a sign, so that colour never has to carry it; in the order in which they are shown."""
+GATES = {0: "passed", 1: "FAILED", 4: "open: not enough evidence"}
+MOST_NOTES, MOST_DIFFERENCES = 40, 25
+
+
+def headline(comparison: Comparison) -> str:
+    """What the gate says, and the counts."""
+    gate = GATES[comparison.exit_code]
+    counts = ", ".join(f"{comparison.count(word)} {word.replace('_', ' ')}" for word in WORDS if comparison.count(word))
+    versions = f"{comparison.candidate} against {comparison.base}"
+    return f"{gate}: {counts or 'nothing was compared'} ({versions})"
+
+
+def worst_first(series: Sequence[Outcome]) -> list[Outcome]:
+    """Regressed, then open, then fine; among equals as they were planned."""
+    order = list(WORDS)
+    return sorted(series, key=lambda outcome: order.index(outcome.outcome))
+
+
+def units(outcome: Outcome) -> str:
+    """What was measured on each side."""
+    if outcome.metric == "quality" or not (outcome.base_units or outcome.candidate_units):
+        return "–"
+    if outcome.unit == "block":
+        return counted(outcome.base_units, "pair")
+    return f"{counted(outcome.base_units, 'run')} / {outcome.candidate_units}"
+
+
+def shortened(lines: Sequence[str], most: int) -> list[str]:
+    """The first of them, and how many more there are."""
+    left = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return [*lines[:most], *left]
+
+
+def how_to_read(comparison: Comparison) -> list[str]:
+    """Each thing that the outcomes rest on, once."""
+    assumed = sorted({outcome.assumed for outcome in comparison.series if outcome.assumed})
+    told = {outcome.metric: outcome.threshold for outcome in comparison.series}
+    thresholds = ", ".join(f"{metric.replace('_', '-')} {percent(share)}" for metric, share in told.items())
+    lines = [f"assumed: {text}" for text in assumed]
+    if thresholds:
+        lines.append(
+            f"thresholds: {thresholds}. regressed: shown to be slower, and not shown to be below the threshold. "
+            "not regressed: shown to be below it. Above 1 the candidate is faster; intervals are 95 %, and outcomes "
+            "are drawn at a stricter level (docs/compare.md)."
+        )
+    return lines
