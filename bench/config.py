@@ -121,12 +121,14 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         config, again = _with_again(config, baseline)
     optimizations = _named(config, "optimizations", contract.Optimization)
     nodes = {name: partition_node(node) for name, node in (config.get("partitions") or {}).items()}
+    isolations = _named(config, "isolation", contract.Isolation)
     arranged = arrangements(
         config,
         _named({"partitions": nodes}, "partitions", contract.Partition),
-        _named(config, "isolation", contract.Isolation),
+        isolations,
         _named(config, "neighbours", contract.Neighbours),
     )
+    _check_versions(isolations)
     return Experiment(
         overrides=composed.overrides,
         config_name=composed.config_name,
@@ -151,6 +153,17 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         results_dir=_folder(config["results_dir"], "results_dir"),
         cache_dir=_folder(config["cache_dir"] or default_cache_dir(), "cache_dir"),
     )
+
+
+def _check_versions(isolations: Mapping[str, contract.Isolation]) -> None:
+    for name, isolation in isolations.items():
+        newer = isolation.older_than
+        if newer is not None and (newer not in isolations or isolations[newer].older_than is not None):
+            raise ConfigError(
+                f"{name} runs an older version than {newer}, which is not measured beside it",
+                where=f"isolation.{name}.older_than",
+                hint=f"say 'isolation=[{newer},{name}]', or let --against say it",
+            )
 
 
 def _with_again(config: Mapping[str, Any], baseline: str) -> tuple[dict[str, Any], str]:

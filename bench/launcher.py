@@ -46,6 +46,12 @@ class Launcher(ABC):
         `folders` are those that it must be able to read, under the same names (artifacts, users' plug-ins). Raises
         `StartFailed` when it cannot be started: the trial is lost then, and the run goes on."""
 
+    @property
+    def version(self) -> Mapping[str, Any]:
+        """What its tenants run that is not what the conductor runs, by value (a commit, versions of libraries): what
+        they load is built there too, and kept apart by this. {}: they run what the conductor runs."""
+        return {}
+
     def confinement(self, slot: Slot) -> Mapping[str, Any]:
         """What a tenant in that slot is held to, and by what: JSON-serialisable, small, stored with each trial."""
         return {}

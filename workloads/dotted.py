@@ -43,6 +43,15 @@ class Dotted:
             raise self._missing(f"{source} does not mention {name!r}")
         return source
 
+    def sources(self) -> list[Path]:
+        """All source files of the package that the module is in, by name; of a module that is in none, its own."""
+        source = self.source()
+        module, _ = self._parts()
+        depth = module.count(".") - (source.name != "__init__.py")
+        if depth < 0:
+            return [source]
+        return sorted(source.parents[depth].rglob("*.py"))
+
     def function(self) -> Callable[..., Any]:
         """Import the module and give the function (tenant only)."""
         self.source()  # the clearer errors first

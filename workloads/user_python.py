@@ -26,8 +26,8 @@ class UserPython(Workload):
     seed)` gives a dictionary of arrays and stands in for `inputs_factory`.
 
     The factory is called after seeding Python, numpy and torch with `seed`, so that every process gets the
-    same weights. The conductor never imports it: it only finds and hashes its source file. What that file
-    imports is hashed when it is named in `files`, with weights and whatever else changes the model.
+    same weights. The conductor never imports it: it only finds and hashes the source files of its package. What
+    else changes the model (weights, other packages) is hashed when it is named in `files`.
     """
 
     factory: str
@@ -63,7 +63,7 @@ class UserPython(Workload):
         if self.inputs_factory:
             named["inputs_factory"] = self.inputs_factory
         return {
-            "sources": {role: [path, sha256(self._dotted(role).source())] for role, path in named.items()},
+            "sources": {role: [path, *map(sha256, self._dotted(role).sources())] for role, path in named.items()},
             "kwargs": self.kwargs,
             "model": self.model,
             "inputs": {name: spec.model_dump(mode="json") for name, spec in self.input_specs.items()},

@@ -25,6 +25,8 @@ DISTRIBUTIONS = (
     "onnxruntime", "hydra-core", "omegaconf", "pydantic", "pyarrow", "psutil", "nvidia-ml-py",
 )  # fmt: skip
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "avx_vnni")
+OWN = Path(__file__).resolve().parents[2]
+"""Where bench runs from: its checkout, or what it is installed into, which may lie in anybody's."""
 LOAD_LIMIT = 0.2
 NO_DRIVER = "no NVIDIA driver"
 
@@ -35,7 +37,8 @@ def fingerprint(device: Device | None = None, detect_energy: bool = False) -> di
     memory = psutil.virtual_memory()
     return {
         "bench": bench.__version__,
-        "commit": _commit(),
+        "commit": _commit(OWN) if (OWN / ".git").exists() else None,
+        "project_commit": _commit(Path.cwd()),
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "system": platform.platform(),
@@ -159,11 +162,8 @@ def _versions() -> dict[str, str | None]:
     return versions
 
 
-def _commit() -> str | None:
-    """Of the checkout that this package runs from, with "-dirty" when it was changed; None when it is installed."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
+def _commit(folder: Path) -> str | None:
+    """Of the checkout that a folder is the root or a part of, with "-dirty" when it was changed; None for none."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],

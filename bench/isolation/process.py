@@ -25,6 +25,7 @@ class Processes(Isolation, Launcher):
 
     memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * 2**20)] | None = None
     preheated: bool = False
+    older_than: str | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
@@ -36,14 +37,25 @@ class Processes(Isolation, Launcher):
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
     ) -> Process:
-        env = {**os.environ, **environment, **slot.env}
-        env.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
-        env[confine.CONDUCTOR_PID] = str(os.getpid())
-        if slot.cpus:
-            env[confine.CPUS] = ",".join(map(str, slot.cpus))
-        if self.memory_limit_bytes:
-            env[confine.MEMORY_LIMIT_BYTES] = str(self.memory_limit_bytes)
-        return ChildProcess([sys.executable, "-P", "-m", *arguments], env)
+        return start_process(sys.executable, arguments, slot, environment, self.memory_limit_bytes)
+
+
+def start_process(
+    python: str,
+    arguments: Sequence[str],
+    slot: Slot,
+    environment: Mapping[str, str],
+    memory_limit_bytes: int | None = None,
+) -> Process:
+    """Start `python -m <arguments>` inside the slot, as a child that confines itself."""
+    env = {**os.environ, **environment, **slot.env}
+    env.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
+    env[confine.CONDUCTOR_PID] = str(os.getpid())
+    if slot.cpus:
+        env[confine.CPUS] = ",".join(map(str, slot.cpus))
+    if memory_limit_bytes:
+        env[confine.MEMORY_LIMIT_BYTES] = str(memory_limit_bytes)
+    return ChildProcess([python, "-P", "-m", *arguments], env)
 
 
 class ChildProcess(Process):

@@ -18,6 +18,7 @@ import numpy as np
 from bench import clock, wire
 from bench.contract import Arrays, Evaluation, Loaded, Slot
 from bench.errors import BenchError
+from bench.isolation.versions.arrived import check_version
 from bench.measure import work
 from bench.measure.artifacts import LABELS, OUTPUTS, PROBE
 from bench.measure.task import PROBE_ITEMS, PROBE_SEED, OpenTask, Task
@@ -30,6 +31,7 @@ def main() -> None:
         return
     try:
         result = TASKS[request["do"]](request)
+        check_version()
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.contract import Device, Slot
 from bench.feasibility import missing, torch_infeasible
-from bench.measure.build import find_or_make, in_builder
+from bench.measure.build import Builders, find_or_make, in_builder
 from bench.measure.link import ChildFailed
 
 RATES = "rates.json"
@@ -81,7 +81,7 @@ def _kept(cache: Path, device: Device, slot: Slot, environment: Mapping[str, str
 
 
 def _measure(slot: Slot, environment: Mapping[str, str]) -> dict[str, Any]:
-    return in_builder("reach", slot, environment, LIMIT_S, "measuring the ceilings")
+    return in_builder(Builders(environment), "reach", slot, LIMIT_S, "measuring the ceilings")
 
 
 def _ceilings(found: Mapping[str, Any]) -> Ceilings:

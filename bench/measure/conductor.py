@@ -18,7 +18,7 @@ from bench.isolation.process import Processes
 from bench.measure import workshop
 from bench.measure.attempts import Attempts
 from bench.measure.telemetry import Telemetry
-from bench.measure.workshop import Workshop, divided
+from bench.measure.workshop import Cell, Workshop, divided
 from bench.records import Plan, PlannedTrial, TrialRecord
 from bench.store import Run
 
@@ -57,7 +57,9 @@ class Conductor:
 
     def _conduct(self, left: list[PlannedTrial], launchers: Mapping[str, Launcher]) -> None:
         making = Workshop(self._experiment, self._plan, self._run, self._watcher, self._environment, launchers)
-        cells = {(planned.division, planned.optimization) for planned in left}
+        cells: dict[str, set[Cell]] = {}
+        for planned in left:
+            cells.setdefault(planned.isolation, set()).add((planned.division, planned.optimization))
         prepared = making.prepare(making.batch_sizes(), cells)
         occupants = making.occupants({planned.partition for planned in left})
         sources = self._feasible_sources()
@@ -70,7 +72,7 @@ class Conductor:
                 with divided(self._experiment, division) as slots:
                     for planned in together:
                         self._watcher.started(planned)
-                        ready = prepared[division, planned.optimization]
+                        ready = prepared[planned.isolation][division, planned.optimization]
                         launcher, beside = launchers[planned.isolation], occupants[planned.partition]
                         record = attempts.record(planned, launcher, slots, ready, beside)
                         self._run.append_trial(record)

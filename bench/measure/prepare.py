@@ -13,7 +13,7 @@ from bench.contract import Device, Optimization, Slot
 from bench.errors import InputError
 from bench.measure import artifacts, quality, work
 from bench.measure.artifacts import Artifact
-from bench.measure.build import find_or_make, in_builder
+from bench.measure.build import Builders, find_or_make, in_builder
 from bench.measure.ceilings import Ceilings
 from bench.measure.link import ChildFailed
 from bench.measure.task import Task
@@ -60,10 +60,10 @@ def builder_slot(device: Device, slots: Sequence[Slot] = ()) -> Slot:
     return dataclasses.replace(slots[0], threads=threads, cpus=())
 
 
-def prepare(experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str], slot: Slot) -> Prepared:
+def prepare(experiment: Experiment, name: str, batch_size: int, builders: Builders, slot: Slot) -> Prepared:
     """Find or build the artifact of one optimization in `slot`. A model that the user gave and that is bad is an
     InputError; a build that fails is recorded, and the run goes on without that optimization."""
-    return _Preparation(experiment, name, batch_size, environment, slot).run()
+    return _Preparation(experiment, name, batch_size, builders, slot).run()
 
 
 def unprepared(experiment: Experiment, name: str, batch_size: int, failure: str) -> Prepared:
@@ -93,13 +93,11 @@ def with_quality(item: Prepared, reference: Prepared, baseline: str) -> Prepared
 
 
 class _Preparation:
-    def __init__(
-        self, experiment: Experiment, name: str, batch_size: int, environment: Mapping[str, str], slot: Slot
-    ) -> None:
+    def __init__(self, experiment: Experiment, name: str, batch_size: int, builders: Builders, slot: Slot) -> None:
         self._experiment = experiment
         self._name = name
         self._batch_size = batch_size
-        self._environment = environment
+        self._builders = builders
         self._slot = slot
         self._optimization: Optimization = experiment.optimizations[name]
         self._cache = experiment.cache_dir
@@ -178,6 +176,8 @@ class _Preparation:
             "device": self._experiment.device.built_for,
             "libraries": artifacts.library_versions(),
         }
+        if version := self._builders.version:
+            shared["version"] = version
         return artifacts.key_of({**shared, **content}, workload, *plugins)
 
     def _find_or_build(self, name: str, task: Task, do: str) -> Artifact:
@@ -188,7 +188,7 @@ class _Preparation:
         who = f"the builder of {self._name}"
         request = {"task": task.to_json(), "folder": str(folder)}
         try:
-            built = in_builder(do, self._slot, self._environment, limit_s, who, **request)
+            built = in_builder(self._builders, do, self._slot, limit_s, who, **request)
         except ChildFailed as error:
             if error.told.get("hint"):  # it found what the user gave to be bad, and says so itself
                 raise InputError(error.told["what"], where=error.told["where"], hint=error.told["hint"]) from error

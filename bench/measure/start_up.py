@@ -13,7 +13,7 @@ from bench.contract import Launcher
 from bench.measure import assess, gate
 from bench.measure.link import ChildFailed, await_events
 from bench.measure.telemetry import Telemetry, Ticks
-from bench.measure.trial import Tenant, probe_path, running
+from bench.measure.trial import Tenant, check_versions, probe_path, running
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def converse(
             for link, tenant in zip(links, tenants, strict=True):
                 link.send(probe=probe_path(tenant.prepared))
             proved = await_events(links, "proved", deadline_ns)
+            check_versions(launcher, links, proved)
     return Answers(tenants, answered, proved, ticks, begun_ns, clock.now_ns())
 
 

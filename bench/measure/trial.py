@@ -12,7 +12,7 @@ from typing import Any
 from bench import clock
 from bench.config import Experiment
 from bench.contract import Launcher, Requests, Slot, StartFailed, Watched
-from bench.measure import artifacts
+from bench.measure import artifacts, window
 from bench.measure.link import ChildFailed, Link, await_events
 from bench.measure.prepare import Prepared
 from bench.measure.telemetry import Telemetry, Ticks
@@ -22,8 +22,6 @@ SETTLE_S = 0.03
 neighbour's load has to be felt."""
 TOGETHER_S, TOGETHER_REQUESTS = 0.1, 5
 """How long all tenants issue requests before the window is planned: that time, and so many of the slowest alone."""
-MARGIN = 1.15
-"""More requests are planned for than are needed, because some take longer than those that the plan was made by."""
 LEAD_S = 0.004
 """From the decision to start until the start, so that the word has reached every tenant."""
 
@@ -82,6 +80,7 @@ def converse(
             measured = await_events(links, "measured", deadline_ns)
             conductor_cpu_ns = clock.cpu_ns() - conductor_cpu_ns
         proved = await_events(links, "proved", deadline_ns)
+        check_versions(launcher, links, proved)
     pairs = zip(tenants, measured, strict=True)
     return Answers(
         slots=tuple(tenant.slot for tenant in tenants if tenant.measured),
@@ -178,6 +177,13 @@ def _request(link: Link, do: str, experiment: Experiment, tenant: Tenant, seed: 
     )
 
 
+def check_versions(launcher: Launcher, links: Sequence[Link], proved: Sequence[Mapping[str, Any]]) -> None:
+    """A tenant that runs another version of bench, too, might not know how to look at what it imports: ChildFailed."""
+    for link, answer in zip(links, proved, strict=True):
+        if launcher.version and not answer.get("version"):
+            raise ChildFailed(f"{link.name} does not tell which version it runs: its own bench is too old for that")
+
+
 def _of_workload(tenants: Sequence[Tenant], answers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [answer for tenant, answer in zip(tenants, answers, strict=True) if tenant.measured]
 
@@ -205,12 +211,8 @@ def _together_ns(
 
 
 def _arm(links: Sequence[Link], experiment: Experiment, slowest_ns: float, deadline_ns: int) -> int:
-    """Let all tenants get ready to record, and decide how long: the window lasts until a request that takes as long as
-    the slowest may have been answered `min_requests` times (two more are cut by its edges, and some will take longer),
-    up to its limit. Nanoseconds."""
-    protocol = experiment.protocol
-    wanted_s = max(protocol.window_s, (MARGIN * protocol.min_requests + 2) * slowest_ns / clock.NS_PER_S)
-    duration_ns = int(min(wanted_s, protocol.window_limit_s) * clock.NS_PER_S)
+    """Let all tenants get ready to record, and decide how long. Nanoseconds."""
+    duration_ns = window.planned_ns(experiment.protocol, slowest_ns)
     for link in links:
         link.send(duration_ns=duration_ns + int(SETTLE_S * clock.NS_PER_S))
     await_events(links, "armed", deadline_ns)

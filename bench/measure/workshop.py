@@ -13,6 +13,7 @@ from bench.contract import Launcher, Slot
 from bench.devices.mig.change import NotRestored
 from bench.errors import BenchError
 from bench.measure import ceilings, trial
+from bench.measure.build import Builders
 from bench.measure.prepare import Prepared, builder_slot, prepare, unprepared, with_quality
 from bench.records import PROCESS, Plan
 from bench.store import Run
@@ -20,7 +21,8 @@ from bench.store import Run
 CELLS = "cells.json"
 
 Cell = tuple[str, str]
-"""(division, optimization): what tenants load does not depend on what they run in, nor on their neighbours."""
+"""(division, optimization): what tenants load does not depend on what they run in, unless that is another version, nor
+on their neighbours."""
 
 
 class Watcher(Protocol):
@@ -64,6 +66,7 @@ class Workshop:
         self._run = run
         self._watcher = watcher
         self._environment = environment
+        self._builders = Builders(environment)
         self._launchers = launchers
         self._ceilings: dict[str, ceilings.Ceilings] = {}
         """Of the slots of each division."""
@@ -117,7 +120,7 @@ class Workshop:
             if isinstance(slots, str):
                 return trial.Searched({}, slots)
             slot = builder_slot(experiment.device, slots)
-            prepared = prepare(experiment, optimization, candidates[0], self._environment, slot)
+            prepared = prepare(experiment, optimization, candidates[0], self._builders, slot)
             if prepared.failure:
                 return trial.Searched({}, prepared.failure)
             seed = experiment.seed % 2**31
@@ -125,8 +128,18 @@ class Workshop:
             tenants = [trial.Tenant(slot, prepared) for slot in slots]
             return trial.search(experiment, launcher, tenants, candidates, self._environment, seed)
 
-    def prepare(self, sizes: Mapping[Cell, int], wanted: Set[Cell]) -> dict[Cell, Prepared]:
-        """What the tenants of each wanted cell load, with its quality against the baseline on the same division.
+    def prepare(self, sizes: Mapping[Cell, int], wanted: Mapping[str, Set[Cell]]) -> dict[str, dict[Cell, Prepared]]:
+        """What the tenants of each wanted cell load, by isolation: another version builds its own."""
+        versions = {name: launcher for name, launcher in self._launchers.items() if launcher.version}
+        alike = [name for name in wanted if name not in versions]
+        shared = self._prepare(sizes, {cell for name in alike for cell in wanted[name]}, self._builders)
+        found = dict.fromkeys(alike, shared)
+        for name in sorted(wanted.keys() & versions):
+            found[name] = self._prepare(sizes, wanted[name], Builders(self._environment, versions[name]))
+        return found
+
+    def _prepare(self, sizes: Mapping[Cell, int], wanted: Set[Cell], builders: Builders) -> dict[Cell, Prepared]:
+        """With the quality of each against the baseline on the same division.
 
         On a CPU all divisions load the same; on a GPU each builds in a slot of its own, though a runtime whose
         artifacts fit any slot finds them in the cache."""
@@ -147,7 +160,7 @@ class Workshop:
                     key = key_of(division, name)
                     if key not in built:
                         self._watcher.preparing(name, len(built) + 1, total)
-                        built[key] = self._built(name, sizes[division, name], slot)
+                        built[key] = self._built(name, sizes[division, name], builders, slot)
                         self._tell(name, built[key])
                     reference = built[key] if name == baseline else prepared[division, baseline]
                     judged = with_quality(built[key], reference, baseline)
@@ -182,7 +195,7 @@ class Workshop:
         )
         if isinstance(slot, str):
             return unprepared(own, occupant.name, occupant.batch_size, slot)
-        return prepare(own, occupant.name, occupant.batch_size, self._environment, slot)
+        return prepare(own, occupant.name, occupant.batch_size, self._builders, slot)
 
     def _names(self, division: str, wanted: Set[Cell]) -> list[str]:
         """The optimizations to prepare for a division, the baseline first: the others are judged by it."""
@@ -199,10 +212,10 @@ class Workshop:
         with divided(self._experiment, division) as slots:
             yield slots if isinstance(slots, str) else builder_slot(device, slots)
 
-    def _built(self, name: str, batch_size: int, slot: Slot | str) -> Prepared:
+    def _built(self, name: str, batch_size: int, builders: Builders, slot: Slot | str) -> Prepared:
         if isinstance(slot, str):
             return unprepared(self._experiment, name, batch_size, slot)
-        return prepare(self._experiment, name, batch_size, self._environment, slot)
+        return prepare(self._experiment, name, batch_size, builders, slot)
 
     def _with_ceilings(self, item: Prepared, division: str, slot: Slot | str) -> Prepared:
         """The same with what the division's slots reach at most, where it is known what one item costs."""

@@ -50,6 +50,7 @@ def make_plan(experiment: Experiment) -> Plan:
         layouts=_layouts(experiment, cells),
         measures=experiment.scenario.measures,
         min_requests=protocol.min_requests,
+        against=_against(experiment, cells),
         thresholds=experiment.thresholds,
         trials=trials,
         infeasible=(*infeasible, *_silent_sources(experiment)),
@@ -140,6 +141,14 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
         hint=f"add {baseline} to optimizations=[...] (and to only.<partition>), or say baseline="
         + (" or ".join(feasible) if feasible else "..."),
     )
+
+
+def _against(experiment: Experiment, cells: Iterable[str]) -> dict[str, str]:
+    """Of the isolations in use: the one of the older version -> that of the version which is compared with it."""
+    chosen = [experiment.arrangements[name] for name in cells]
+    used = {arrangement.isolation_name for arrangement in chosen}
+    pairs = {arrangement.isolation_name: arrangement.isolation.older_than for arrangement in chosen}
+    return {older: newer for older, newer in pairs.items() if newer in used and newer is not None}
 
 
 def _layouts(experiment: Experiment, cells: Iterable[str]) -> dict[str, Layout]:
