@@ -11,20 +11,18 @@ from bench.isolation.confine import confine_from_environment
 if __name__ == "__main__":
     confine_from_environment()
 
-import gc
 import os
-import resource
 import sys
 import traceback
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from bench import clock, wire
 from bench.contract import Loaded, Requests, Slot
 from bench.devices.rehearsal.client import attach_from_environment
 from bench.isolation.cdi.arrival import check_arrival, check_cuda_arrival
-from bench.measure import steady
+from bench.isolation.versions.arrived import check_version
+from bench.measure import steady, window
 from bench.measure.bound import BoundRequests, bind_requests
 from bench.measure.probe import distance
 from bench.measure.task import OpenTask, Task
@@ -56,6 +54,7 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
     attach_from_environment()
     with opened.load(slot) as loaded:
         load_s = clock.seconds(clock.now_ns() - started_ns)
+        check_version()
         channel.send("loaded", load_s=load_s)
         if slot.executes_on == "cuda":
             check_cuda_arrival()
@@ -87,7 +86,7 @@ def _answer(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, lo
         inputs_s=inputs_s,  # making a request is its client's part
         load_s=load_s,
         first_s=clock.seconds(answered_ns - begun_ns),
-        peak_rss_bytes=_peak_rss_bytes(),
+        peak_rss_bytes=window.peak_rss_bytes(),
     )
     go = channel.receive()
     if go is not None:
@@ -128,27 +127,13 @@ def _measure(channel: wire.Channel, request: dict[str, Any], opened: OpenTask, l
         return
     # What takes long comes before the barrier, or it would eat into the window.
     samples = bound.samples_for(arm["duration_ns"], min(request_ns, warm.request_ns))
-    gc.collect()
-    gc.disable()  # a collection inside the window would be a pause that the model did not cause
-    channel.send("armed")
-    go = channel.receive()
-    if go is None:
-        return
-    clock.sleep_until(go["start_ns"])
-    before, delays_ns = _usage(), _run_delays_ns()
-    count = bound.record(samples, go["end_ns"])
-    after, later_delays_ns = _usage(), _run_delays_ns()
-    gc.enable()
-    usage = {name: after[name] - before[name] for name in before}
-    channel.send(
-        "measured",
-        samples=wire.pack_integers(samples, bound.columns * count),
-        columns=bound.columns,
-        issued=bound.detail(),
-        usage=usage,
-        run_delay_s=_longest_delay_s(delays_ns, later_delays_ns),
-        peak_rss_bytes=_peak_rss_bytes(),
-    )
+    with window.no_collection():
+        channel.send("armed")
+        go = channel.receive()
+        if go is None:
+            return
+        measured = window.recorded(bound, samples, go["start_ns"], go["end_ns"])
+    channel.send("measured", **measured)
     _prove(channel, opened, loaded, go["probe"])
 
 
@@ -165,40 +150,9 @@ def _prove(channel: wire.Channel, opened: OpenTask, loaded: Loaded, probe: str |
     """What really ran, and how far its outputs are from those that were judged, which `probe` names."""
     inputs = opened.probe_inputs()
     apart = distance(loaded.outputs(loaded.bind(inputs)()), probe) if probe else None
-    channel.send("proved", proof=vars(loaded.prove(inputs)), probe_distance=apart)
-
-
-def _peak_rss_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _usage() -> dict[str, float]:
-    """What this process has used so far; all threads."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "wall_s": clock.seconds(clock.now_ns()),
-        "cpu_s": used.ru_utime + used.ru_stime,
-        "involuntary_switches": float(used.ru_nivcsw),
-        "major_faults": float(used.ru_majflt),
-    }
-
-
-def _run_delays_ns() -> dict[str, int]:
-    """How long each thread has been runnable without a core so far; empty where the system does not tell.
-
-    Linux: the second field of a thread's schedstat.
-    """
-    delays_ns = {}
-    with suppress(OSError, IndexError, ValueError):
-        for thread in Path("/proc/self/task").iterdir():
-            delays_ns[thread.name] = int((thread / "schedstat").read_text().split()[1])
-    return delays_ns
-
-
-def _longest_delay_s(before_ns: dict[str, int], after_ns: dict[str, int]) -> float:
-    """Of the threads that ran before and after; NaN: not known."""
-    waited_ns = [after_ns[thread] - before_ns[thread] for thread in before_ns.keys() & after_ns.keys()]
-    return clock.seconds(max(waited_ns)) if waited_ns else float("nan")
+    proof = vars(loaded.prove(inputs))
+    version = check_version()  # once more: some modules are imported when they are first needed
+    channel.send("proved", proof=proof, probe_distance=apart, version=version)
 
 
 if __name__ == "__main__":
