@@ -5,6 +5,7 @@
           cells.json             the search for each cell's best batch size, where there was one
           trials.jsonl           one line per finished trial
           samples/<trial>.parquet, telemetry/<trial>.parquet
+          imported/<sha256>    a file that was imported, as it was, where it is to be given back
 
 A trial's files are written before its line, each under a temporary name and renamed into place; the line is appended
 and synced. So a trial is finished exactly if its line is whole, and what a kill left behind (half a line, temporary
@@ -24,7 +25,7 @@ from typing import IO, Any
 
 from bench.errors import InputError, StoreError
 from bench.records import Plan, TrialRecord
-from bench.stored import TRIALS, parse_lines
+from bench.stored import IMPORTED, TRIALS, parse_lines
 
 TEMPORARY = ".tmp"
 SAMPLES = "samples"
@@ -85,6 +86,11 @@ class Run:
     def write_telemetry(self, trial: str, columns: Mapping[str, Any]) -> None:
         self._write_table(self.folder / TELEMETRY / f"{trial}.parquet", columns)
 
+    def keep(self, sha256: str, content: bytes) -> None:
+        with _told(self.folder):
+            (self.folder / IMPORTED).mkdir(exist_ok=True)
+        self._write(self.folder / IMPORTED / sha256, lambda temporary: temporary.write_bytes(content))
+
     def append_trial(self, record: TrialRecord) -> None:
         """Append one line and sync it. When the disk is full, what was written of it is taken back."""
         line = (record.model_dump_json() + "\n").encode()
@@ -132,7 +138,7 @@ class Run:
         table = pa.table({name: pa.array(values) for name, values in columns.items()})
         self._write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
-    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
         """Write under a temporary name, sync, rename; nothing is left behind when that fails."""
         temporary = path.with_name(path.name + TEMPORARY)
         with _told(self.folder):

@@ -20,6 +20,7 @@ from bench.records import Plan, PlannedTrial, TrialRecord
 PLAN = "plan.json"
 RUN = "run.json"
 TRIALS = "trials.jsonl"
+IMPORTED = "imported"
 
 GREATEST = 1e12
 """Items per second, milliseconds: more than any device gives or anybody waits for."""
@@ -125,7 +126,7 @@ def _matched(plan: Plan, path: Path) -> tuple[tuple[TrialRecord, ...], list[SetA
         where = f"{TRIALS}, line {number}"
         if isinstance(found, ValueError):
             aside.append(SetAside(where, first_line(found)))
-        elif why := _stranger(plan, planned.get(found.id), found):
+        elif why := stranger(plan, planned.get(found.id), found):
             aside.append(SetAside(where, why))
         elif found.id in trials:
             aside.append(SetAside(where, f"a second line of trial {found.id}"))
@@ -141,7 +142,8 @@ def _lines(path: Path, aside: list[SetAside]) -> Iterator[tuple[int, TrialRecord
         aside.append(SetAside(TRIALS, first_line(error)))
 
 
-def _stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> str | None:
+def stranger(plan: Plan, planned: PlannedTrial | None, found: TrialRecord) -> str | None:
+    """Why a trial is none of the plan's, or cannot be; None: nothing speaks against it."""
     if planned is None:
         return f"the plan has no trial {found.id}"
     for name in PlannedTrial.model_fields:

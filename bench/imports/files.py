@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,12 +42,12 @@ def read_text(path: Path, hint: str) -> str:
         raise wrong(path, f"this is no text in UTF-8: byte {error.start} cannot be read", hint) from error
 
 
-def read_json(path: Path, hint: str) -> Any:
+def read_json(path: Path, hint: str, constants: bool = False) -> Any:
     """Keys that stand twice, NaN and Infinity, and nests without end are refused: they mean one thing to one reader
-    and another to the next."""
+    and another to the next. `constants`: the tool does write NaN and Infinity."""
     text = read_text(path, hint)
     try:
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=float if constants else _no_constant)
     except RecursionError as error:
         raise wrong(path, "this JSON is nested without end", hint) from error
     except ValueError as error:
@@ -70,7 +69,7 @@ def number(path: Path, record: Mapping[str, Any], key: str, where: str, hint: st
 
 def possible(path: Path, found: float, what: str, hint: str) -> float:
     """The same of a number that has been read."""
-    if not math.isfinite(found) or not 0 <= found <= GREATEST:
+    if not 0 <= found <= GREATEST:  # which no NaN is
         raise wrong(path, f"{what} is {shown(found)}, which cannot be", hint)
     return float(found)
 

@@ -63,6 +63,8 @@ class Measured:
     window_s: float | None = None
     quality: Quality | None = None
     telemetry: Mapping[str, float] = field(default_factory=dict)
+    invalid: str = ""
+    """Why the tool itself calls it invalid; "" where it does not."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What else the tool tells, JSON-serialisable: kept, and not judged."""
 
@@ -78,6 +80,8 @@ class Found:
     measured: Sequence[Measured]
     fingerprint: Mapping[str, Any] = field(default_factory=dict)
     """What the tool tells of the machine: becomes run.json's."""
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    """SHA-256 of a file -> the file, for tools that a run is to be given back to as it was."""
 
 
 class Importer(ABC):
