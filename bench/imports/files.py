@@ -20,13 +20,17 @@ MOST_DEEP = 64
 
 
 def source(path: Path) -> SourceFile:
-    """What a file was. Names that are no UTF-8 are kept as far as they can be written down."""
-    name = os.fsencode(path.name).decode("utf-8", "replace")
-    return SourceFile(name=name, sha256=hashlib.sha256(_bytes(path, "")).hexdigest())
+    """What a file was."""
+    return SourceFile(name=file_name(path), sha256=hashlib.sha256(_bytes(path, "")).hexdigest())
 
 
 def sources(paths: Sequence[Path]) -> tuple[SourceFile, ...]:
     return tuple(source(path) for path in paths)
+
+
+def file_name(path: Path) -> str:
+    """Names that are no UTF-8 are kept as far as they can be written down."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def wrong(path: Path, what: str, hint: str) -> InputError:
@@ -77,6 +81,11 @@ def possible(path: Path, found: float, what: str, hint: str) -> float:
 def shown(value: Any) -> str:
     """What a stranger wrote, short."""
     return repr(value)[:60]
+
+
+def plain(value: Any, most: int = 200) -> str:
+    """A text as it can be written down again: half of a surrogate pair cannot. "" for what is no text."""
+    return value[:most].encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _bytes(path: Path, hint: str) -> bytes:

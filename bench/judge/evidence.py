@@ -60,8 +60,9 @@ class RunEvidence:
         self.contrasts = Contrasts(run.plan)
 
     def complete_looks(self) -> list[int]:
-        """The looks that the run has reached, in order; none without a level to judge at."""
-        if self.plan.look_level is None:
+        """The looks that the run has reached, in order; none without a level to judge at, nor where another tool
+        measured, whatever its plan says."""
+        if self.plan.look_level is None or self.plan.imported:
             return []
         return [look for look in self.plan.looks if look <= self.whole_blocks]
 

@@ -11,7 +11,8 @@ from bench.judge.decisions import Judged
 from bench.judge.loss import FEWEST_ITEMS, Loss
 from bench.judge.speedup import SpeedUp
 from bench.judge.statistics import MOST_PAIRS, ratio
-from bench.records import Plan
+from bench.judge.untold import source
+from bench.records import Imported, Plan
 
 
 def band(claim: Claim) -> str:
@@ -99,6 +100,19 @@ def no_look(plan: Plan, blocks: int) -> str:
     if plan.look_level is None or not plan.looks:
         return f"planned to draw no verdicts (protocol {plan.protocol}); measure with protocol=standard or publish"
     return f"{blocks} blocks, and the first look is at {plan.looks[0]}: finish the run with bench run --resume"
+
+
+def imported(told: Imported, claim: Claim, loss: Loss | None) -> str:
+    """Why nothing is decided from what another tool measured: what it does not tell of this claim."""
+    missing = []
+    if claim.quality_loss_below is not None and loss is None:
+        missing.append("no quality evidence")
+    if "blocks" in told.missing:
+        missing.append("no interleaved blocks")
+    if "proof" in told.missing:
+        missing.append("no proof of the precision that ran")
+    lacks = f"{', '.join(missing)}: " if missing else ""
+    return f"{lacks}imported from {source(told)}, from which nothing is decided; bench run measures what is missing"
 
 
 def quality(loss: Loss) -> str:

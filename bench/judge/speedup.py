@@ -30,7 +30,7 @@ Cells = Mapping[Cell, Mapping[int, TrialRecord]]
 
 @dataclass(frozen=True)
 class SpeedUp:
-    """`low` and `high` are None below two pairs."""
+    """`low` and `high` are None below two pairs, and where pairs are not of one block."""
 
     estimate: float
     low: float | None
@@ -38,9 +38,10 @@ class SpeedUp:
     pairs: int
 
     @classmethod
-    def of(cls, paired: Paired) -> SpeedUp:
-        """Back from logarithms to a ratio."""
-        low, high = paired.interval(LEVEL) or (None, None)
+    def of(cls, paired: Paired, interleaved: bool = True) -> SpeedUp:
+        """Back from logarithms to a ratio. Not interleaved: nobody knows how much the two sides drifted apart, and the
+        spread of repetitions within each would be a far too narrow interval."""
+        low, high = (paired.interval(LEVEL) if interleaved else None) or (None, None)
         return cls(
             ratio(paired.mean),
             None if low is None else ratio(low),
@@ -72,12 +73,14 @@ def differences(cells: Cells, cell: Cell, baseline: Cell, metric: Metric | None 
     }
 
 
-def speed_up(cells: Cells, partition: str, optimization: str, baseline: str) -> SpeedUp | None:
+def speed_up(
+    cells: Cells, partition: str, optimization: str, baseline: str, interleaved: bool = True
+) -> SpeedUp | None:
     """Against the baseline of the same partition; None when no block has both, or for the baseline itself."""
     if optimization == baseline:
         return None
     found = differences(cells, (partition, optimization), (partition, baseline))
-    return SpeedUp.of(Paired.of(list(found.values()))) if found else None
+    return SpeedUp.of(Paired.of(list(found.values())), interleaved) if found else None
 
 
 def _speeds(cells: Cells, cell: Cell, metric: Metric | None) -> dict[int, float]:

@@ -12,6 +12,7 @@ from bench.judge.limit import Limit, host_bound, limit
 from bench.judge.reasons import without_numbers
 from bench.judge.speedup import Cell, Cells, SpeedUp, by_cell, speed_up
 from bench.judge.tails import tail
+from bench.judge.untold import interleaved
 from bench.records import Plan, PlannedTrial, Quality, TrialRecord
 
 
@@ -74,7 +75,7 @@ def _row(plan: Plan, planned: Sequence[PlannedTrial], measured: Cells, cell: Cel
         p99_requests=tail(valid, "p99").fewest,
         limit=limit(valid),
         host_bound=host_bound(valid),
-        speedup=speed_up(measured, partition, optimization, plan.baseline),
+        speedup=speed_up(measured, partition, optimization, plan.baseline, interleaved(plan)),
         quality=next((t.quality for t in mine if t.quality), None),
         remarks=_remarks([f"{t.status}: {t.reason}" for t in mine if t.status != "ok"]),
     )

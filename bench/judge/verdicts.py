@@ -22,6 +22,7 @@ from bench.judge.loss import Loss
 from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import LEVEL, SpeedUp
 from bench.judge.statistics import Paired, hodges_lehmann
+from bench.judge.untold import interleaved
 from bench.records import Plan
 
 LOST_LIMIT = 0.2
@@ -223,14 +224,18 @@ def _position(interval: tuple[float, float], claim: Claim) -> str:
 def _unjudged(evidence: RunEvidence, contrast: Contrast, claim: Claim) -> Verdict:
     """No look was complete: the numbers are shown, and nothing is said."""
     plan = evidence.plan
-    pairs = evidence.pairs(contrast, plan.blocks)
+    pairs, loss = evidence.pairs(contrast, plan.blocks), evidence.loss(contrast, claim)
+    if plan.imported:
+        reason = reasons.imported(plan.imported, claim, loss)
+    else:
+        reason = reasons.no_look(plan, len(pairs.differences))
     return Verdict(
         claim=contrast.claim,
         verdict="inconclusive",
-        reason=reasons.no_look(plan, len(pairs.differences)),
-        speedup=SpeedUp.of(pairs.paired) if pairs.paired else None,
+        reason=reason,
+        speedup=SpeedUp.of(pairs.paired, interleaved(plan)) if pairs.paired else None,
         lost_blocks=len(pairs.lost),
-        quality=evidence.loss(contrast, claim),
+        quality=loss,
         quality_margin=claim.quality_loss_below,
         evidence="measured",
         **_place(evidence, contrast, claim),

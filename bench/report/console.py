@@ -12,9 +12,11 @@ from rich.table import Table
 
 from bench.judge.table import Row
 from bench.judge.tails import needed
+from bench.judge.untold import untold
 from bench.printable import printable
 from bench.records import Plan
 from bench.report.cells import cell_line, rate_title
+from bench.report.numbers import counted
 
 LEAST_WIDTH = 160
 
@@ -43,7 +45,8 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
     """The result of a run, on standard output."""
     console = result_console()
     kind = "REHEARSAL, not a measurement: " if plan.rehearsal else ""
-    title = f"{kind}{plan.workload}, {plan.scenario}, {plan.blocks} blocks on {plan.device}"
+    times = counted(plan.blocks, "repetition") if plan.imported else f"{plan.blocks} blocks"
+    title = f"{kind}{plan.workload}, {plan.scenario}, {times} on {plan.device}"
     console.print(escape(title), soft_wrap=True)
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     table.add_column("partition")
@@ -75,17 +78,14 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
 
 def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """How to read the table, and all that is not in it with its reason."""
-    speed = "start-up times (above 1 is faster)" if plan.measures == "start_up" else "throughput"
-    lines = [
-        f"speed-up: ratio of {speed} in the same block against {plan.baseline} of the same partition, with its 95 % "
-        "interval (paired t over blocks, no correction for looking at many).",
-    ]
+    lines = [_speed_ups(plan)]
     if plan.measures == "start_up":
         lines.append("start-up: seconds from creating the first tenant until the last has answered once.")
     if few := [row.p99_requests for row in rows if row.p50_ms is not None and row.p99_ms is None]:
+        so_many = "" if plan.imported else "; protocol=publish takes that many"
         lines.append(
-            f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}; "
-            "protocol=publish takes that many."
+            f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}"
+            f"{so_many}."
         )
     if any(row.limit for row in rows):
         lines.append(
@@ -104,7 +104,9 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"quality: top-1 agreement with {plan.baseline} on {items} items. It is no accuracy: there are no labels."
         )
-    if plan.look_level is None:
+    if plan.imported:
+        lines.append(untold(plan.imported))
+    elif plan.look_level is None:
         lines.append(f"protocol {plan.protocol}: it shows that things run, its numbers decide nothing.")
     for row in rows:
         for reason, count in row.remarks:
@@ -114,3 +116,17 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     for item in plan.infeasible:
         lines.append(f"infeasible: {item}")
     return lines
+
+
+def _speed_ups(plan: Plan) -> str:
+    """What they are, and whether there are intervals: where another tool measured the two apart there are none."""
+    if plan.imported:
+        return (
+            f"speed-up: ratio of throughput against {plan.baseline} of the same partition; without an interval, "
+            "because the two were measured apart."
+        )
+    speed = "start-up times (above 1 is faster)" if plan.measures == "start_up" else "throughput"
+    return (
+        f"speed-up: ratio of {speed} in the same block against {plan.baseline} of the same partition, with its 95 % "
+        "interval (paired t over blocks, no correction for looking at many)."
+    )

@@ -18,6 +18,7 @@ from bench.judge.published import Published
 from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
+from bench.judge.untold import interleaved
 from bench.records import TrialRecord
 from bench.report.timeline import Timeline, timeline
 from bench.stored import SetAside, StoredRun
@@ -76,7 +77,7 @@ def _run_report(run: StoredRun) -> RunReport:
     aside: list[SetAside] = list(run.set_aside)
     cells = [_cell(evidence, row, aside) for row in rows(run.plan, run.trials)]
     timelines = {}
-    watched = [trial for trial in run.trials if _has_window(run, trial)]
+    watched = [trial for trial in run.trials if _has_window(run, trial) and not _untold(run, "telemetry", trial)]
     for trial in sorted(watched, key=lambda trial: trial.status == "ok")[:TIMELINES]:
         found = timeline(run, trial)
         if isinstance(found, SetAside):
@@ -91,12 +92,17 @@ def _has_window(run: StoredRun, trial: TrialRecord) -> bool:
     return trial.status != "failed" and run.plan.measures == "throughput"
 
 
+def _untold(run: StoredRun, part: str, trial: TrialRecord) -> bool:
+    """Whether another tool measured it and told of no single requests, or readings: then no file was lost."""
+    return run.plan.imported is not None and not (run.folder / part / f"{trial.id}.parquet").exists()
+
+
 def _cell(evidence: RunEvidence, row: Row, aside: list[SetAside]) -> CellReport:
     run, cell = evidence.run, (row.partition, row.optimization)
     valid = [trial for trial in evidence.trials_of(cell) if trial.status == "ok"]
     paired = evidence.paired(cell, ("full", run.plan.baseline))
     latencies: list[npt.NDArray[np.float64]] = []
-    for trial in (trial for trial in valid if _has_window(run, trial)):
+    for trial in (trial for trial in valid if _has_window(run, trial) and not _untold(run, "samples", trial)):
         found = read_samples(run, trial)
         if isinstance(found, SetAside):
             aside.append(found)
@@ -110,7 +116,7 @@ def _cell(evidence: RunEvidence, row: Row, aside: list[SetAside]) -> CellReport:
         tuple(np.percentile(pooled, PERCENTS).tolist()) if len(pooled) else (),
         tuple(float(np.median(values)) for values in latencies),
         len(pooled),
-        SpeedUp.of(paired) if paired else None,
+        SpeedUp.of(paired, interleaved(run.plan)) if paired else None,
     )
 
 

@@ -50,6 +50,7 @@ def _run(run: RunReport) -> dict[str, Any]:
         "scenario": plan.scenario,
         "protocol": plan.protocol,
         "blocks": plan.blocks,
+        "imported": plan.imported.model_dump() if plan.imported else None,
         "trials": len(run.run.trials),
         "cells": [_cell(cell) for cell in run.cells],
         "noise_floors": [

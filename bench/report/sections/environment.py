@@ -32,8 +32,9 @@ class Environment:
 def environment(run: RunReport) -> Environment:
     """As far as the record tells."""
     told = run.run.description
+    imported = run.run.plan.imported
     facts = [fact for part in ("device", "fingerprint", "subject") for fact in _flat(part, told.get(part))]
-    facts = [*_issued(run), *facts]
+    facts = [*_issued(run), *(_flat("imported", imported.model_dump(mode="json")) if imported else ()), *facts]
     return Environment(facts[:MOST_LINES], _configuration(told.get("config")), command(told))
 
 

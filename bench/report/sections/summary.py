@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.judge.ledger import Entry
+from bench.judge.untold import source, untold
 from bench.judge.verdicts import Verdict
 from bench.report.data import Report, RunReport
 from bench.report.numbers import counted
@@ -71,6 +72,8 @@ def evidence_kind(report: Report) -> str:
     """What stands behind the verdicts, so that nothing is taken for what it is not."""
     kinds = {run.run.plan.device_kind for run in report.runs}
     parts = []
+    if any(run.run.plan.imported for run in report.runs):
+        parts.append("imported from another tool")
     if "cpu" in kinds:
         parts.append("measured on a CPU, no GPU")
     if "cuda" in kinds:
@@ -116,6 +119,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     runs = report.runs
     facts = [
         ("Device", _distinct(run.run.plan.device for run in runs)),
+        ("Imported from", _distinct(source(r.run.plan.imported) for r in runs if r.run.plan.imported)),
         ("Measured", _distinct(started(run) for run in runs)),
         ("Protocol", _distinct(f"{r.run.plan.protocol}, {_blocks(r)}" for r in runs)),
         ("Trials", _distinct(_trials(run) for run in runs)),
@@ -139,7 +143,8 @@ def _trials(run: RunReport) -> str:
 def _blocks(run: RunReport) -> str:
     """Cells whose verdicts were drawn early have fewer blocks than others."""
     first, last = min((cell.row.planned for cell in run.cells), default=0), run.run.plan.blocks
-    return counted(last, "block") if first in (0, last) else f"{first} to {last} blocks"
+    one = "repetition" if run.run.plan.imported else "block"
+    return counted(last, one) if first in (0, last) else f"{first} to {last} {one}s"
 
 
 def _distinct(values: Iterable[str]) -> str:
@@ -158,7 +163,9 @@ def _warnings(report: Report) -> list[str]:
     lines = []
     for run in report.runs:
         plan, name = run.run.plan, f"{run.run.name}: " if len(report.runs) > 1 else ""
-        if plan.look_level is None:
+        if plan.imported:
+            lines.append(f"{name}{untold(plan.imported)}")
+        elif plan.look_level is None:
             lines.append(f"{name}protocol {plan.protocol}: it shows that things run; the numbers decide nothing.")
         if _random_weights(run):
             lines.append(

@@ -1,0 +1,342 @@
+"""What an importer found, as a stored run like any other: read, listed, judged and shown by the same code.
+
+Of another tool's measurements nobody knows that they were interleaved, so no look is ever planned and nothing is ever
+decided from them. A cell's measurements count as its repetitions, in their order, wherever a run of bench has blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from bench import clock
+from bench.errors import InputError
+from bench.imports.imported import Found, Measured, Place
+from bench.records import Estimate, Imported, Latency, Missing, Name, Plan, PlannedTrial, SourceFile, TrialRecord
+from bench.store import Run
+from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run
+
+RUN_FORMAT = 1
+PROTOCOL = "imported"
+BASELINE = "fp32"
+"""What everything is compared with in tables, where a cell has that name; otherwise the one that was imported first."""
+EXAMPLES = {
+    "workload": "workload=resnet50",
+    "scenario": "scenario=offline",
+    "optimization": "optimization=tensorrt_int8",
+    "device": 'device="NVIDIA A100-SXM4-40GB"',
+    "device_kind": "device_kind=cuda (or cpu)",
+    "batch_size": "batch_size=8 (items in one request)",
+}
+FOREVER_MS = GREATEST / 1e3
+"""Beyond that nanoseconds are no whole numbers any more."""
+
+_NAME: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(Name)
+
+
+def create(found: Found, results_dir: Path) -> Path:
+    """A new run of all that was found: its folder. Raises InputError, before anything is written."""
+    place = _one_place(found.measured)
+    _each_file_once(found.imported.files)
+    trials = _trials(found, (), frozenset())
+    plan = _plan(place, trials, _with_missing(found.imported, trials))
+    stored = Run.create(results_dir, f"{clock.file_stamp()}-{place.workload}-{place.scenario}")
+    stored.write_json("run.json", _description(found, place))
+    _write(stored, plan, trials, found)
+    return stored.folder
+
+
+def add(found: Found, folder: Path) -> Path:
+    """More cells, or more repetitions of those that there are, in a run that was imported before. The plan is written
+    last: until then nothing of what is added counts, so an import that is broken off can be made again."""
+    before = read_run(folder)
+    place = _one_place(found.measured)
+    _fits(before, found, place)
+    stored = Run.open(folder)
+    lines = frozenset(trial.id for trial in stored.trials())
+    trials = _trials(found, before.trials, lines)
+    assert before.plan.imported is not None
+    merged = _merged(before.plan.imported, _with_missing(found.imported, trials))
+    plan = _plan(place, [*before.trials, *trials], merged)
+    _write(stored, plan, trials, found)
+    return stored.folder
+
+
+# --- what fits ---
+
+
+def _one_place(measured: Sequence[Measured]) -> Place:
+    """What all of them share: workload, scenario and device. Raises InputError where something is not told or
+    differs: a run is of one."""
+    if not measured:
+        raise InputError("there is no measurement in it", where="the files of this import", hint="measure again")
+    for one in measured:
+        _told(one.place)
+    first = measured[0].place
+    for name in ("workload", "scenario", "device", "device_kind"):
+        values = list(dict.fromkeys(getattr(one.place, name) for one in measured))
+        if len(values) > 1:
+            raise InputError(
+                f"these files are of several: {name} {' and '.join(map(str, values[:4]))}",
+                where="the files of this import",
+                hint="a run is of one workload, scenario and device: import each by itself, with options that choose",
+            )
+    return first
+
+
+def _told(place: Place) -> None:
+    missing = [name for name in EXAMPLES if getattr(place, name) in ("", None)]
+    if missing:
+        raise InputError(
+            f"neither the files nor the command tell: {', '.join(missing)}",
+            where="bench import",
+            hint="add " + " ".join(EXAMPLES[name] for name in missing),
+        )
+    for name in ("workload", "scenario", "partition", "optimization"):
+        value = getattr(place, name) or "full"
+        try:
+            _NAME.validate_python(value)
+        except pydantic.ValidationError as error:
+            raise InputError(
+                f"{name}={value[:80]} is no name: letters, digits, dots, dashes and underscores make one",
+                where="bench import",
+                hint=f"say {EXAMPLES.get(name, name + '=full')}",
+            ) from error
+    if place.device_kind not in ("cpu", "cuda"):
+        raise InputError(
+            f"device_kind={place.device_kind[:40]} is neither cpu nor cuda",
+            where="bench import",
+            hint="say device_kind=cuda for an NVIDIA GPU: what counts for a claim about GPUs depends on it",
+        )
+    if not 1 <= (place.batch_size or 0) <= GREATEST or not 1 <= (place.tenants or 1) <= GREATEST:
+        raise InputError(
+            f"batch_size={place.batch_size} tenants={place.tenants}: at least 1 of each is needed",
+            where="bench import",
+            hint="leave tenants= out where one process measured",
+        )
+
+
+def _fits(before: StoredRun, found: Found, place: Place) -> None:
+    """Whether it can stand in the same run."""
+    where, plan = f"--into {before.folder}", before.plan
+    if plan.imported is None:
+        raise InputError(
+            "this run was measured by bench: what another tool measured does not belong beside it",
+            where=where,
+            hint="leave --into out, or name a run that `bench import` made",
+        )
+    if plan.imported.tool != found.imported.tool:
+        raise InputError(
+            f"this run is {plan.imported.tool}'s, and the files are {found.imported.tool}'s",
+            where=where,
+            hint="leave --into out: tools measure differently, so their figures are not compared",
+        )
+    for name in ("workload", "scenario", "device", "device_kind"):
+        if getattr(plan, name) != getattr(place, name):
+            raise InputError(
+                f"this run is of {name} {getattr(plan, name)}, and the files are of {getattr(place, name)}",
+                where=where,
+                hint="leave --into out for a run of its own: they cannot be compared",
+            )
+    if before.set_aside:
+        first = before.set_aside[0]
+        raise InputError(
+            f"this run cannot be read as a whole: {first.why}", where=f"{before.folder}, {first.where}",
+            hint="import all files again into a new run",
+        )  # fmt: skip
+    _each_file_once((*plan.imported.files, *found.imported.files))
+
+
+def _each_file_once(files: Sequence[SourceFile]) -> None:
+    seen: dict[str, str] = {}
+    for file in files:
+        if file.sha256 in seen:
+            raise InputError(
+                f"{file.name} is the same file as {seen[file.sha256]}, which is in this run already",
+                where=file.name,
+                hint="a measurement counts once: leave it out, or measure again",
+            )
+        seen[file.sha256] = file.name
+
+
+def _merged(before: Imported, new: Imported) -> Imported:
+    return Imported(
+        tool=before.tool,
+        version=", ".join(dict.fromkeys(text for text in (*before.version.split(", "), new.version) if text)),
+        when=before.when or new.when,
+        files=(*before.files, *new.files),
+        missing=tuple(dict.fromkeys((*before.missing, *new.missing))),
+    )
+
+
+# --- records ---
+
+
+def _trials(found: Found, before: Sequence[TrialRecord], taken: frozenset[str]) -> list[TrialRecord]:
+    """A line for each measurement. `taken`: names of lines that are there; some may be of an import that was broken
+    off."""
+    repetitions: dict[tuple[str, str], int] = {}
+    batches: dict[tuple[str, str], tuple[int, int]] = {}
+    for trial in before:
+        cell = (trial.partition, trial.optimization)
+        repetitions[cell] = max(repetitions.get(cell, 0), trial.block)
+        batches[cell] = (trial.batch_size, trial.tenants)
+    names = set(taken) | {trial.id for trial in before}
+    positions: dict[int, int] = {}
+    for trial in before:
+        positions[trial.block] = max(positions.get(trial.block, 0), trial.position)
+    trials = []
+    for one in found.measured:
+        place = one.place
+        cell = (place.partition or "full", place.optimization)
+        shape = (place.batch_size or 1, place.tenants or 1)
+        if batches.setdefault(cell, shape) != shape:
+            raise InputError(
+                f"{cell[1]} on {cell[0]} was measured with {batches[cell][0]} items a request by {batches[cell][1]} "
+                f"tenants, and with {shape[0]} by {shape[1]}",
+                where="bench import",
+                hint="these are two: name the second otherwise, optimization=..., or import it into a run of its own",
+            )
+        block = repetitions[cell] = repetitions.get(cell, 0) + 1
+        position = positions.get(block, 0) + 1
+        while (name := f"{block:03d}-{position:02d}-{cell[0]}-{cell[1]}"[:200]) in names:
+            position += 1
+        positions[block] = position
+        names.add(name)
+        trials.append(_trial(found.imported, one, cell, name, block, position))
+    return trials
+
+
+def _trial(
+    imported: Imported, one: Measured, cell: tuple[str, str], name: str, block: int, position: int
+) -> TrialRecord:
+    place = one.place
+    latencies_ms = np.asarray(one.latencies_ms, dtype=np.float64)
+    _possible(one, latencies_ms)
+    latency = _quantiles(latencies_ms) if len(latencies_ms) else one.latency_ms
+    tenants, requests = place.tenants or 1, one.requests or len(latencies_ms)
+    alone = tenants == 1 and latency is not None
+    try:
+        return TrialRecord(
+            id=name, block=block, position=position, workload=place.workload, scenario=place.scenario,
+            partition=cell[0], division=cell[0], optimization=cell[1], tenants=tenants,
+            device=place.device, device_kind=place.device_kind, batch_size=place.batch_size or 1,
+            status="invalid" if (reason := _invalid(imported, one)) else "ok",
+            reason=reason,
+            throughput_per_s=one.throughput_per_s or None,
+            tenant_throughput_per_s=(one.throughput_per_s,) if tenants == 1 and one.throughput_per_s else (),
+            requests=requests, window_s=one.window_s, latency_ms=latency,
+            tenant_latency_ms=(latency,) if alone else (), tenant_requests=(requests,) if alone else (),
+            quality=one.quality, telemetry=dict(one.telemetry),
+            artifact={"imported": dict(one.detail)} if one.detail else {}, started_at=imported.when,
+        )  # fmt: skip
+    except pydantic.ValidationError as error:
+        raise _impossible(first_line(error)) from error
+
+
+def _invalid(imported: Imported, one: Measured) -> str | None:
+    if one.invalid:
+        return f"{imported.tool} calls it invalid: {one.invalid}"
+    return None if one.throughput_per_s else f"{imported.tool} tells of no throughput"
+
+
+def _possible(one: Measured, latencies_ms: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    """What would be set aside when the run is read is refused before it is stored."""
+    if latencies_ms.ndim != 1 or not ((latencies_ms >= 0) & (latencies_ms <= FOREVER_MS)).all():
+        raise _impossible("a latency below nothing, or of years")
+    if one.ends_s and len(one.ends_s) != len(latencies_ms):
+        raise _impossible(f"{len(one.ends_s)} ends of {len(latencies_ms)} requests")
+    summary = one.latency_ms
+    times = [] if summary is None else [summary.p50, summary.p90, summary.p95, summary.p99, summary.mean]
+    told = [*times, *(value for value in (one.window_s, one.requests) if value is not None)]
+    if not all(math.isfinite(value) and 0 <= value <= GREATEST for value in told):
+        raise _impossible("a time or a count that no device has")
+    rate = one.throughput_per_s
+    if rate is not None and rate != 0 and not (math.isfinite(rate) and LEAST_PER_S <= rate <= GREATEST):
+        raise _impossible(f"{rate!r} items per second")
+
+
+def _impossible(what: str) -> InputError:
+    return InputError(
+        f"the files hold numbers that cannot be: {what}",
+        where="the files of this import",
+        hint="look at what the tool wrote, and at the unit that was said",
+    )
+
+
+def _quantiles(latencies_ms: np.ndarray[Any, np.dtype[np.float64]]) -> Latency:
+    p50, p90, p95, p99 = np.quantile(latencies_ms, (0.5, 0.9, 0.95, 0.99))
+    return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=latencies_ms.mean())
+
+
+def _plan(place: Place, trials: Sequence[TrialRecord], imported: Imported) -> Plan:
+    names = [trial.optimization for trial in trials]
+    fields = PlannedTrial.model_fields
+    planned = tuple(PlannedTrial(**{name: getattr(trial, name) for name in fields}) for trial in trials)
+    return Plan(
+        workload=place.workload, scenario=place.scenario, device=place.device, device_kind=place.device_kind,
+        rehearsal=False, protocol=PROTOCOL, baseline=BASELINE if BASELINE in names else names[0], seed=0,
+        blocks=max(trial.block for trial in trials), imported=imported,
+        trials=tuple(sorted(planned, key=lambda trial: (trial.block, trial.position))), infeasible=(),
+        estimate=Estimate(trials_s=0.0, builds=0),
+    )  # fmt: skip
+
+
+def _with_missing(imported: Imported, trials: Sequence[TrialRecord]) -> Imported:
+    """What the tool never tells, and what these files do not."""
+    return imported.model_copy(update={"missing": tuple(dict.fromkeys((*imported.missing, *_untold(trials))))})
+
+
+def _untold(trials: Sequence[TrialRecord]) -> Iterator[Missing]:
+    """Of any of them: what some tell of helps no comparison."""
+    if not all(trial.quality for trial in trials):
+        yield "quality"
+    if not all(trial.telemetry for trial in trials):
+        yield "telemetry"
+    if not all(trial.latency_ms for trial in trials):
+        yield "latency"
+
+
+def _description(found: Found, place: Place) -> dict[str, Any]:
+    return {
+        "format": RUN_FORMAT,
+        "started_at": found.imported.when,
+        "imported_at": clock.utc_now(),
+        "device": {"name": place.device, "kind": place.device_kind},
+        "rehearsal": False,
+        "fingerprint": dict(found.fingerprint),
+    }
+
+
+# --- files ---
+
+
+def _write(stored: Run, plan: Plan, trials: Sequence[TrialRecord], found: Found) -> None:
+    for sha256, content in found.kept.items():
+        stored.keep(sha256, content)
+    for trial, one in zip(trials, found.measured, strict=True):
+        if len(one.latencies_ms):
+            stored.write_samples(trial.id, _samples(one))
+        stored.append_trial(trial)
+    stored.write_json("plan.json", plan.model_dump())
+
+
+def _samples(one: Measured) -> Mapping[str, Any]:
+    """As trials of bench have them. Where no ends are told they follow on each other: nothing that is judged or shown
+    rests on them without telemetry beside them, and an import has none."""
+    latencies_ns = np.asarray(one.latencies_ms, dtype=np.float64) * 1e6
+    if len(one.ends_s):
+        ends_ns = (np.asarray(one.ends_s, dtype=np.float64) * 1e9).astype(np.int64)
+    else:
+        ends_ns = np.cumsum(latencies_ns).astype(np.int64)
+    return {
+        "tenant": np.zeros(len(latencies_ns), dtype=np.int64),
+        "end_ns": ends_ns,
+        "latency_ns": latencies_ns,
+        "counted": np.ones(len(latencies_ns), dtype=bool),
+    }

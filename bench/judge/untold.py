@@ -1,0 +1,32 @@
+"""What a run that another tool measured does not tell, in words. Pure."""
+
+from __future__ import annotations
+
+from bench.records import Imported, Missing, Plan
+
+WORDS: dict[Missing, str] = {
+    "blocks": "interleaved blocks",
+    "quality": "quality",
+    "telemetry": "telemetry",
+    "proof": "proof of what ran",
+    "requests": "single requests",
+    "latency": "latency",
+    "device": "the device (it is what the user said)",
+}
+
+
+def interleaved(plan: Plan) -> bool:
+    """Whether trials with the same block number were measured side by side, so that drift cancels between them."""
+    return plan.imported is None or "blocks" not in plan.imported.missing
+
+
+def source(imported: Imported) -> str:
+    """The tool, with its version where that is known."""
+    return f"{imported.tool} {imported.version}".strip()
+
+
+def untold(imported: Imported) -> str:
+    """For people, in a sentence: what it is, and what is missing."""
+    missing = ", ".join(WORDS[name] for name in imported.missing)
+    told = f"; not told: {missing}" if missing else ""
+    return f"measured by {source(imported)}, not by bench{told}. Nothing is decided from it."
