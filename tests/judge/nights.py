@@ -1,0 +1,55 @@
+"""Made-up nights: levels with planted shifts, in the noise models that run means are thought to have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from simulation import STANDARDISED
+
+from bench.judge.changes import Shift
+
+Array = npt.NDArray[np.float64]
+NOISE_SD, STEP, NEAR = 0.01, 0.03, 5
+
+
+def _correlated(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Each night keeps 0.3 of the deviation of the last one."""
+    (nights,) = shape
+    found = np.empty(nights)
+    found[0] = rng.standard_normal()
+    for night in range(1, nights):
+        found[night] = 0.3 * found[night - 1] + np.sqrt(1 - 0.3**2) * rng.standard_normal()
+    return found
+
+
+MODELS: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    **{name: draw for name, draw in STANDARDISED.items() if name != "drifting"},
+    "correlated": _correlated,
+}
+"""Noise of mean 0 and sd 1."""
+
+
+def planted(rng: np.random.Generator, nights: int = 500, shifts: int = 5, apart: int = 20) -> tuple[list[int], Array]:
+    """Where the level shifts by STEP, up or down, and the level of each night as a logarithm."""
+    while True:
+        places = sorted(int(place) for place in rng.choice(np.arange(apart, nights - apart), shifts, replace=False))
+        if all(np.diff(places) >= apart):
+            break
+    level = np.zeros(nights)
+    for place in places:
+        level[place:] += STEP * rng.choice([-1, 1])
+    return places, level
+
+
+def score(found: Sequence[Shift], places: Sequence[int]) -> tuple[int, int]:
+    """How many of the planted shifts are found within NEAR nights, and how many others are."""
+    left = [shift.index for shift in found]
+    hits = 0
+    for place in places:
+        near = [index for index in left if abs(index - place) <= NEAR]
+        if near:
+            hits += 1
+            left.remove(min(near, key=lambda index: abs(index - place)))
+    return hits, len(left)
