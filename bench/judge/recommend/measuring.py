@@ -1,0 +1,173 @@
+"""What to measure for an answer that the evidence does not give yet, as commands. Pure.
+
+Commands repeat how a run was asked for (run.json, which anybody may have written: its words are quoted for a shell, and
+nothing of it is executed) with what has to change.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.judge.recommend.candidates import Candidate
+from bench.judge.recommend.findings import Finding
+from bench.judge.recommend.need import Need
+from bench.records import PROCESS
+from bench.stored import StoredRun
+
+MOST_BLOCKS = 200
+"""That anybody is asked to measure: what takes more lies too near to its goal to be told."""
+STANDARD_BLOCKS, PUBLISH_BLOCKS = 10, 20
+MOST_WORDS, LONGEST_WORD = 50, 2000
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """command is "" where no command would do."""
+
+    why: str
+    command: str = ""
+
+
+Weighed = Sequence[tuple[Candidate, Sequence[Finding]]]
+
+
+def suggestions(weighed: Weighed, need: Need, answered: bool) -> Iterator[Suggestion]:
+    """For candidates that are open; where all fail, for what might satisfy."""
+    still_open = [
+        (candidate, lacking)
+        for candidate, found in weighed
+        if (lacking := [finding for finding in found if finding.outcome in ("uncertain", "unmeasured")])
+        and not any(finding.outcome == "unmet" for finding in found)
+    ]
+    lacks = {finding.lack for _, lacking in still_open for finding in lacking}
+    for run in dict.fromkeys(candidate.run.folder for candidate, _ in still_open):
+        here = [(candidate, lacking) for candidate, lacking in still_open if candidate.run.folder == run]
+        yield from _again(here, need, answered)
+    if "items" in lacks or "quality" in lacks:
+        yield Suggestion(
+            "quality is not told finely enough: let the workload judge more labelled items (its evaluation_... option)"
+        )
+    if "energy" in lacks:
+        yield Suggestion(
+            "energy comes from a GPU's counter, in windows that are long enough; or say prices.power.watts, by your meter"
+        )
+    if "memory" in lacks:
+        yield Suggestion("the record does not tell how much memory the device has: measure with this version of bench")
+    if not still_open and not answered:
+        yield from _elsewhere(weighed, need)
+
+
+def _again(still_open: Weighed, need: Need, answered: bool) -> Iterator[Suggestion]:
+    """One command for all cells of one run that may satisfy once they are measured well enough."""
+    lacking = [finding for _, found in still_open for finding in found]
+    lacks = {finding.lack for finding in lacking}
+    run = still_open[0][0].run
+    names = _names([candidate.name for candidate, _ in still_open])
+    if "again" in lacks:
+        yield Suggestion(
+            f"too many trials of {run.name[:100]} were spoiled; this says what spoils measurements here", "bench doctor"
+        )
+    if not lacks & {"protocol", "p99", "again", "blocks", "tool"}:
+        return
+    wanted = [finding.blocks for finding in lacking if finding.lack == "blocks"]
+    blocks = max((count for count in wanted if 0 < count <= MOST_BLOCKS), default=0)
+    if "blocks" in lacks and not blocks and lacks == {"blocks"}:
+        yield Suggestion(f"{names}: too near to the goal, more than {MOST_BLOCKS} blocks would be needed to tell")
+        return
+    tail = bool(need.p99_ms) or need.aim == "latency"
+    protocol = ["protocol=publish" if tail else "protocol=standard"]
+    if blocks > (PUBLISH_BLOCKS if tail else STANDARD_BLOCKS):
+        protocol += [f"protocol.blocks={blocks}", "protocol.doublings=0"]
+    reason = {
+        "p99": "p99 takes thousands of requests in each process",
+        "blocks": f"about {blocks} blocks would tell" if blocks else "more blocks would tell",
+    }
+    said = [reason[lack] for lack in ("p99", "blocks") if lack in lacks] or [
+        "valid blocks of a protocol that decides are missing"
+    ]
+    may = "may be better still" if answered else "may satisfy the need"
+    yield Suggestion(
+        f"{names} {may}: {' and '.join(said)}", _command(run, [candidate for candidate, _ in still_open], protocol)
+    )
+
+
+def _elsewhere(weighed: Weighed, need: Need) -> Iterator[Suggestion]:
+    """Everything that was measured fails for certain: ways of sharing that were not measured may not."""
+    if not weighed:
+        return
+    run, tenants = weighed[0][0].run, max(candidate.tenants for candidate, _ in weighed)
+    on_a_gpu = run.plan.device_kind == "cuda"
+    if need.tenants and tenants < need.tenants:
+        more = ["partitions=[time_shared]", f"partitions.time_shared.tenants={need.tenants}"]
+        if on_a_gpu and need.tenants <= 7:
+            more[0] = "partitions=[time_shared,mig_1of7]"
+        yield Suggestion(
+            f"no more than {tenants} tenants shared the device in any measurement", _command(run, [], more)
+        )
+    level = need.isolation
+    if level and not any(candidate.separation.reaches(level) for candidate, _ in weighed):
+        layouts = "partitions=[mig_1of7,mig_1of3,full]" if on_a_gpu else "partitions=[full]"
+        more = [layouts] if level == "high" else ["partitions=[cpuset,full]", "isolation=[container]"]
+        if on_a_gpu:
+            more = [layouts]
+        yield Suggestion(f"nothing that reaches isolation {level} was measured", _command(run, [], more))
+
+
+def _command(run: StoredRun, cells: Sequence[Candidate], changes: Sequence[str]) -> str:
+    """As the run was asked for, with these changes, and of cells only these and their baseline; without what the record
+    tells, the workload and the scenario are named."""
+    words = overrides(run)
+    if words is None:
+        words = [f"workload={run.plan.workload}", f"scenario={run.plan.scenario}"]
+    only = [*_only(run, cells), *changes] if cells else list(changes)
+    replaced = {word.partition("=")[0].partition(".")[0] for word in only}
+    parts = {word.partition("=")[0] for word in only}
+    kept = [word for word in words if not _gives_way(word, replaced, parts)]
+    folders = run.description.get("config_folders")
+    extra = [f for f in folders if isinstance(f, str)][:MOST_WORDS] if isinstance(folders, list) else []
+    return shlex.join(["bench", "run", *kept, *only, *(text for f in extra for text in ("--config-dir", f))])
+
+
+def overrides(run: StoredRun) -> list[str] | None:
+    """What the run was asked for; None where the record does not tell, or tells what no command line is."""
+    found = run.description.get("overrides")
+    if not isinstance(found, list) or len(found) > MOST_WORDS:
+        return None
+    return found if all(isinstance(word, str) and len(word) <= LONGEST_WORD for word in found) else None
+
+
+def _gives_way(word: str, replaced: set[str], parts: set[str]) -> bool:
+    """An earlier run's word for the same thing, its seed, and what belongs to its protocol."""
+    key = word.partition("=")[0].lstrip("+~")
+    group = key.partition(".")[0]
+    if (
+        key in parts
+        or group == "seed"
+        or (key == "isolation" and "optimizations" in parts)
+        or (group in ("only", "neighbours") and "partitions" in parts)
+    ):
+        return True
+    return group == "protocol" and "protocol" in replaced
+
+
+def _only(run: StoredRun, cells: Sequence[Candidate]) -> list[str]:
+    """The brackets that name just these cells, and the baseline, of each division."""
+    wanted: dict[str, set[str]] = {}
+    for candidate in cells:
+        wanted.setdefault(candidate.division, {run.plan.baseline}).add(candidate.optimization)
+    everything = sorted(set().union(*wanted.values()))
+    words = [f"partitions=[{','.join(sorted(wanted))}]", f"optimizations=[{','.join(everything)}]"]
+    isolations = sorted({candidate.isolation for candidate in cells})
+    if isolations != [PROCESS]:
+        words.append(f"isolation=[{','.join(isolations)}]")
+    return words + [
+        f"only.{division}=[{','.join(sorted(names))}]"
+        for division, names in sorted(wanted.items())
+        if sorted(names) != everything
+    ]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
