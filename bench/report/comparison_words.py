@@ -24,6 +24,11 @@ def headline(comparison: Comparison) -> str:
     return f"{gate}: {counts or 'nothing was compared'} ({versions})"
 
 
+def devices(comparison: Comparison) -> str:
+    """That it was measured on."""
+    return ", ".join(sorted({outcome.series.device for outcome in comparison.series}))
+
+
 def worst_first(series: Sequence[Outcome]) -> list[Outcome]:
     """Regressed, then open, then fine; among equals as they were planned."""
     order = list(WORDS)
@@ -36,7 +41,7 @@ def units(outcome: Outcome) -> str:
         return "–"
     if outcome.unit == "block":
         return counted(outcome.base_units, "pair")
-    return f"{counted(outcome.base_units, 'run')} / {outcome.candidate_units}"
+    return f"{outcome.base_units} / {outcome.candidate_units} runs"
 
 
 def shortened(lines: Sequence[str], most: int) -> list[str]:

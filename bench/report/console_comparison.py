@@ -12,6 +12,7 @@ from bench.report.comparison_words import (
     MOST_DIFFERENCES,
     MOST_NOTES,
     WORDS,
+    devices,
     headline,
     how_to_read,
     shortened,
@@ -26,6 +27,7 @@ def print_comparison(comparison: Comparison) -> None:
     console = result_console()
     console.print(f"[bold]{escape(headline(comparison))}[/]", soft_wrap=True)
     if comparison.series:
+        console.print(escape(f"on {devices(comparison)}"), soft_wrap=True)
         console.print(_table(comparison.series))
     if comparison.differs:
         console.print("what differs from base to candidate:", soft_wrap=True)

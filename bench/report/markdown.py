@@ -37,8 +37,8 @@ def plain(text: str) -> str:
     return re.sub(r"\b(https?|ftp|www)\b(?=[:.])", r"\1&#8203;", escaped)  # no link is made of it
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Column names that end in a colon are right-aligned."""
+def as_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table with its blank line after it. Column names that end in a colon are right-aligned."""
     ruler = ["---:" if name.endswith(":") else "---" for name in names]
     lines = [[name.rstrip(":") for name in names], ruler, *([plain(text) for text in row] for row in rows)]
     return [*(f"| {' | '.join(line)} |" for line in lines), ""]
@@ -48,12 +48,12 @@ def _verdicts(report: Report) -> list[str]:
     known, silent = groups(report.entries), untested(report.entries)
     lines = ["## Verdicts", ""]
     if known:
-        lines += _table(("claim", "it says", "verdict", "sum"), (_roll_up(group) for group in known))
+        lines += as_table(("claim", "it says", "verdict", "sum"), (_roll_up(group) for group in known))
         names = ("claim", "verdict", "treatment", "against", "where", "speed-up:", "quality", "reason")
         for counted, title in BESIDE.items():
             rows = [row for group in known for row in _rows(group, counted)]
             if rows:
-                lines += [f"### {title}", "", *_table(names, rows)]
+                lines += [f"### {title}", "", *as_table(names, rows)]
     if silent:
         rows = [
             (
@@ -63,7 +63,7 @@ def _verdicts(report: Report) -> list[str]:
             )
             for i in silent
         ]
-        lines += ["### Not testable here", "", *_table(("claim", "it says", "a test needs"), rows)]
+        lines += ["### Not testable here", "", *as_table(("claim", "it says", "a test needs"), rows)]
     return lines
 
 
@@ -93,7 +93,7 @@ def _run(run: RunReport) -> list[str]:
     subject = f"{plan.workload}, {plan.scenario} on {plan.device}"
     lines = [f"## {plain(subject)}", "", f"Run {plain(run.run.name)}.", ""]
     columns = ("partition", "optimization", "tenants:", f"{rate_title(plan)}:", *CELLS)
-    lines += _table(columns, (astuple(cell_line(cell.row, plan.baseline)) for cell in run.cells))
+    lines += as_table(columns, (astuple(cell_line(cell.row, plan.baseline)) for cell in run.cells))
     if run.floors:
         floors = [
             (
@@ -105,14 +105,14 @@ def _run(run: RunReport) -> list[str]:
             for floor in run.floors
         ]
         names = ("noise floor on", f"{plain(plan.baseline)} against itself:", "floor:", "finding")
-        lines += _table(names, floors)
+        lines += as_table(names, floors)
     return [*lines, *_neighbours(run), *_aside(run), *_command(run)]
 
 
 def _neighbours(run: RunReport) -> list[str]:
     lines = ["### Neighbours", "", *(f"- {plain(told)}" for told in neighbours.sentences(run.neighbours)), ""]
     for table in neighbours.tables(run.neighbours):
-        lines += [f"**{table.title}.** {table.caption}", "", *_table(table.names, table.rows)]
+        lines += [f"**{table.title}.** {table.caption}", "", *as_table(table.names, table.rows)]
     return lines if run.neighbours else []
 
 
@@ -126,7 +126,7 @@ def _aside(run: RunReport) -> list[str]:
     rows += [("set aside", where, why) for where, why in found.set_aside]
     if found.more:
         rows.append(("set aside", f"{found.more} more", "see the JSON form"))
-    return _table(("not counted", "what", "why"), rows) if rows else []
+    return as_table(("not counted", "what", "why"), rows) if rows else []
 
 
 def _command(run: RunReport) -> list[str]:

@@ -33,20 +33,16 @@ def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
     claims = _claims([text for text in arguments if _is_option(text)], config_dirs)
     files = [file for path in paths for file in _files(path)]
     folders = [path for path in paths if not _files(path)]
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
+    _check(paths)
     if not paths:
         folders = [newest_run(RESULTS)]
-    runs = _read(folders)
+    runs = read_runs(folders)
     for run in runs:
-        for item in run.set_aside:
-            say(f"set aside: {run.name}, {item.where}: {item.why}")
         for name, claim in claims.items():
             planned = run.claims.get(name)
             if planned and planned.measurable and claim.measurable and planned != claim:
                 say(f"note: the claim {name} is not as it was when {run.name} was planned")
-    return Inputs(claims, _real(runs), _published(files))
+    return Inputs(claims, measured(runs, "verdict"), _published(files))
 
 
 def _files(path: Path) -> list[Path]:
@@ -56,8 +52,10 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.glob("*") if file.suffix in TABLES) if path.is_dir() else []
 
 
-def _read(folders: Sequence[Path]) -> list[StoredRun]:
-    """A run that cannot be read is an error where it was named itself; in a folder of runs the others go on."""
+def read_runs(folders: Sequence[Path]) -> list[StoredRun]:
+    """Runs, from their folders and from folders of them. One that cannot be read is an error where it was named itself;
+    in a folder of runs the others go on. What of them cannot be used is said."""
+    _check(folders)
     runs = []
     for folder in find_runs(folders):
         try:
@@ -66,7 +64,16 @@ def _read(folders: Sequence[Path]) -> list[StoredRun]:
             if folder in folders:
                 raise
             say(f"set aside: {folder.name}: {error.what}")
+    for run in runs:
+        for item in run.set_aside:
+            say(f"set aside: {run.name}, {item.where}: {item.why}")
     return runs
+
+
+def _check(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
 
 
 def _published(files: Sequence[Path]) -> dict[str, Published]:
@@ -91,16 +98,17 @@ def _claims(options: Sequence[str], config_dirs: Sequence[str]) -> Mapping[str, 
     return read_claims(compose_all(options, user_folders(config_dirs))[0].config.get("claims"))
 
 
-def _real(runs: Sequence[StoredRun]) -> Sequence[StoredRun]:
-    """Those that were measured; a rehearsal alone is an error, among others it is set aside."""
+def measured(runs: Sequence[StoredRun], what: str) -> Sequence[StoredRun]:
+    """Those that were measured; a rehearsal alone is an error, among others it is set aside. `what`: is never drawn
+    from one."""
     real = [run for run in runs if not run.rehearsal]
     if runs and not real:
         raise InputError(
-            "this is a rehearsal, and no verdict is ever drawn from one",
+            f"this is a rehearsal, and no {what} is ever drawn from one",
             where=str(runs[0].folder),
             hint="measure on the real device: the same command without gpu=rehearsal/...",
         )
     for run in runs:
         if run.rehearsal:
-            say(f"set aside: {run.name} is a rehearsal: no verdict is drawn from one")
+            say(f"set aside: {run.name} is a rehearsal: no {what} is drawn from one")
     return real

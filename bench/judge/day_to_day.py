@@ -1,0 +1,79 @@
+"""The slow-down between runs of different times. They share no blocks, so how runs vary from day to day counts. Pure.
+
+A run's logarithm of cost is truth + day + error: the day's deviation (sd `tau`) is one for the whole run, and the error
+is that of its mean over blocks. Where three or more base runs are at hand, their spread measures both at once, and the
+run is the unit (docs/method.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.judge.comparison import Shift
+
+MEASURES = 3
+"""Base runs whose spread measures the day's deviation: of two, an interval would be twelve times its standard error."""
+ASSUMED = 0.01
+"""Standard deviation from day to day where nobody tells and there are fewer runs: a machine of one's own, quiet."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run's valid blocks of one series: mean logarithm of cost, the standard error of that, and their number."""
+
+    mean: float
+    error: float
+    blocks: int
+
+    @classmethod
+    def of(cls, logs: Sequence[float]) -> Sample:
+        """At least two."""
+        return cls(float(np.mean(logs)), float(np.std(logs, ddof=1)) / math.sqrt(len(logs)), len(logs))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """`run_sd`: standard deviation of one run's mean. measured: by the base runs, not assumed."""
+
+    shift: Shift
+    run_sd: float
+    measured: bool
+
+
+def apart(base: Sequence[Sample], candidate: Sequence[Sample], tau: float) -> Apart:
+    """At least one on each side; `tau` counts where fewer than three base runs are there."""
+    before, after = len(base), len(candidate)
+    mean = float(np.mean([run.mean for run in candidate]) - np.mean([run.mean for run in base]))
+    halves = 1 / before + 1 / after
+    within = float(np.mean([run.error**2 for run in base]))
+    if before < MEASURES:
+        parts = [
+            *((run.error**2 / before**2, run.blocks - 1) for run in base),
+            *((run.error**2 / after**2, run.blocks - 1) for run in candidate),
+            (tau**2 * halves, math.inf),
+        ]
+        return Apart(Shift(mean, *_together(parts)), math.sqrt(tau**2 + within), False)
+    degrees = before + after - 2
+    squares = sum(_squares([run.mean for run in runs]) for runs in (base, candidate))
+    # Never less than what the blocks tell: three runs that agree by chance, or are copies, would claim too much.
+    variance = max(squares / degrees, within)
+    # A candidate of fewer or noisier blocks than the base runs had is surer by none of their spread.
+    extra = max(0.0, float(np.mean([run.error**2 for run in candidate])) - within) / after
+    parts = [(variance * halves, degrees), (extra, sum(run.blocks - 1 for run in candidate))]
+    return Apart(Shift(mean, *_together(parts)), math.sqrt(variance), True)
+
+
+def _squares(values: Sequence[float]) -> float:
+    return float(((np.asarray(values) - np.mean(values)) ** 2).sum())
+
+
+def _together(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum, from the variances of its parts and theirs (Welch 1947,
+    Satterthwaite 1946)."""
+    total = sum(variance for variance, _ in parts)
+    uncertain = sum(variance**2 / degrees for variance, degrees in parts)
+    return math.sqrt(total), total**2 / uncertain if uncertain > 0 else math.inf

@@ -1,0 +1,56 @@
+"""A comparison as Markdown, for the summary page of a CI run: the gate, every series, what differs, how to read it."""
+
+from __future__ import annotations
+
+from bench.judge.comparison import Comparison, Outcome
+from bench.report.comparison_words import (
+    MOST_DIFFERENCES,
+    MOST_NOTES,
+    WORDS,
+    devices,
+    headline,
+    how_to_read,
+    shortened,
+    units,
+    worst_first,
+)
+from bench.report.markdown import as_table, plain
+
+COLUMNS = (
+    "outcome", "workload", "scenario", "partition", "optimization", "metric", "speed, candidate / base:", "measured:",
+    "why",
+)  # fmt: skip
+
+
+def render(comparison: Comparison) -> str:
+    """GitHub's Markdown; whatever a record says is text in it, never markup."""
+    lines = [f"## {plain(headline(comparison))}", ""]
+    if comparison.series:
+        lines += [f"On {plain(devices(comparison))}.", ""]
+        lines += as_table(COLUMNS, (_row(outcome) for outcome in worst_first(comparison.series)))
+    if comparison.differs:
+        lines += ["### What differs", ""]
+        rows = [(item.name, item.before, item.after) for item in comparison.differs[:MOST_DIFFERENCES]]
+        left = len(comparison.differs) - len(rows)
+        rows += [(f"and {left} more", "", "")] if left else []
+        lines += as_table(("", "base", "candidate"), rows)
+    if comparison.notes:
+        lines += ["### Notes", "", *(f"- {plain(note)}" for note in shortened(comparison.notes, MOST_NOTES)), ""]
+    reading = how_to_read(comparison)
+    lines += ["### How to read it", "", *(f"- {plain(line)}" for line in reading), ""] if reading else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    series = outcome.series
+    return (
+        WORDS[outcome.outcome],
+        series.workload,
+        series.scenario,
+        series.partition,
+        series.optimization,
+        outcome.metric.replace("_", "-"),
+        str(outcome.ratio or "–"),
+        units(outcome),
+        outcome.reason,
+    )
