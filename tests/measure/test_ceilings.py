@@ -55,7 +55,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *rates_per_s: float) -> Iterator[fl
     """A builder that says that fp32 reaches one of these rates after the other; what is returned are those left."""
     left = iter(rates_per_s)
 
-    def say(do: str, *_: Any) -> dict[str, Any]:
+    def say(_: Any, do: str, *__: Any) -> dict[str, Any]:
         assert do == "reach"
         return {"flop_per_s": {"fp32": next(left)}, "bytes_per_s": 1e12, "l2_bytes": 5e7, "measure_s": 1.0}
 

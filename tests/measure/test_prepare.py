@@ -17,12 +17,16 @@ from bench.config import Experiment, build_experiment
 from bench.contract import Device, Optimization, Partition, Slot, plugin
 from bench.errors import InfeasibleHere
 from bench.isolation.process import Processes
+from bench.isolation.versions.arrived import Expected
+from bench.isolation.versions.launcher import VersionLauncher
 from bench.measure import prepare, workshop
+from bench.measure.build import Builders
 from bench.measure.ceilings import Ceilings
 from bench.measure.prepare import Prepared, builder_slot
 from bench.measure.work import Work
 from bench.runtimes.torch_eager import TorchEager
 
+HERE = Builders({})
 SLOT = Slot(index=0, threads=2, executes_on="cuda", gpu="GPU-1", sm_count=132)
 
 
@@ -50,7 +54,13 @@ def experiment() -> Experiment:
     return replace(found, device=device(), optimizations={"fp32": fp32, "engine": made}, config=config)
 
 
-def key(experiment: Experiment, name: str, monkeypatch: pytest.MonkeyPatch, slot: Slot = SLOT) -> str:
+def key(
+    experiment: Experiment,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    slot: Slot = SLOT,
+    builders: Builders = HERE,
+) -> str:
     """What the artifact is found by."""
     found: list[str] = []
 
@@ -59,7 +69,7 @@ def key(experiment: Experiment, name: str, monkeypatch: pytest.MonkeyPatch, slot
         raise prepare.ChildFailed("not built in this test")
 
     monkeypatch.setattr(prepare._Preparation, "_find_or_build", stop)
-    assert "not built" in (prepare.prepare(experiment, name, 1, {}, slot).failure or "")
+    assert "not built" in (prepare.prepare(experiment, name, 1, builders, slot).failure or "")
     return found[0]
 
 
@@ -90,6 +100,15 @@ def test_a_changed_library_builds_anew(experiment: Experiment, monkeypatch: pyte
     before = key(experiment, "engine", monkeypatch)
     monkeypatch.setattr(prepare.artifacts, "library_versions", lambda: {"tensorrt": "11.4.1"})
     assert key(experiment, "engine", monkeypatch) != before
+
+
+def test_another_version_has_artifacts_of_its_own(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(commit: str) -> Builders:
+        return Builders({}, VersionLauncher(Expected("a commit"), {"commit": commit}))
+
+    keys = [key(experiment, "fp32", monkeypatch, builders=builders) for builders in (HERE, of("a"), of("b"), of("a"))]
+    assert len(set(keys)) == 3
+    assert keys[1] == keys[3]
 
 
 def test_a_builder_has_all_cores_and_the_gpu_of_its_slot() -> None:
@@ -131,16 +150,18 @@ def prepared_cells(
     }
     quiet: Any = SimpleNamespace(preparing=lambda *_: None, built=lambda *_: None, not_built=lambda *_: None)
     plan: Any = SimpleNamespace(baseline="fp32")
-    made = workshop.Workshop(replace(experiment, arrangements=arranged), plan, None, quiet, {}, {})  # type: ignore[arg-type]
+    made = workshop.Workshop(
+        replace(experiment, arrangements=arranged), plan, None, quiet, {}, {"process": Processes()}
+    )  # type: ignore[arg-type]
 
-    def build(experiment: Experiment, name: str, batch_size: int, environment: Any, slot: Slot) -> Prepared:
+    def build(experiment: Experiment, name: str, batch_size: int, builders: Any, slot: Slot) -> Prepared:
         log.append(f"{name} in {slot.gpu}")
         return prepare.unprepared(experiment, name, batch_size, f"of {slot.gpu}")
 
     monkeypatch.setattr(workshop, "prepare", build)
     cells = [(partition, name) for partition in partitions for name in ("engine", "fp32")]
     left = {cell for cell in cells if cell != ("thirds", "fp32")}  # measured already, when the run was interrupted
-    return made.prepare(dict.fromkeys(cells, 1), left)
+    return made.prepare(dict.fromkeys(cells, 1), {"process": left})["process"]
 
 
 def test_on_a_gpu_each_partition_builds_in_its_own_slot_the_baseline_first(
@@ -189,7 +210,7 @@ def counted(
 
     monkeypatch.setattr(prepare._Preparation, "_in_builder", build)
     here = replace(experiment, cache_dir=cache)
-    return [prepare.prepare(here, name, 1, {}, SLOT) for name in ("fp32", "engine")], asked
+    return [prepare.prepare(here, name, 1, Builders({}), SLOT) for name in ("fp32", "engine")], asked
 
 
 def test_work_is_counted_once_for_all_optimizations_of_a_model(
