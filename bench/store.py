@@ -70,6 +70,10 @@ class Run:
             run._clear_leftovers()
             return run
 
+    def close(self) -> None:
+        """Let other processes write to it, before this one ends."""
+        self._lock.close()
+
     # --- writing ---
 
     def write_json(self, name: str, content: Any) -> None:

@@ -118,7 +118,7 @@ class Attempts:
         self._run.write_samples(planned.id, summary.samples_columns(found.samples, found.window))
         if answers.ticks.report:
             self._run.write_telemetry(planned.id, summary.telemetry_columns(answers.ticks.report))
-        return {**_measured(found), "quality": prepared.quality}
+        return {**measured_fields(found), "quality": prepared.quality}
 
     def _start_up(
         self,
@@ -151,7 +151,7 @@ def _on_shared_cores(experiment: Experiment, tenants: Sequence[trial.Tenant]) ->
     return device.rehearsal or (device.kind == "cuda" and len(tenants) > 1)
 
 
-def _measured(found: assess.Assessed) -> dict[str, Any]:
+def measured_fields(found: assess.Assessed) -> dict[str, Any]:
     """Fields of a trial's record that were measured."""
     return {
         "status": "ok" if found.gate.valid else "invalid",
