@@ -117,7 +117,7 @@ def _export(device: Device, gpu: Gpu, layout: str, file: Path | None) -> dict[st
         raise InfeasibleHere(
             "this user may not see the MIG layout", where=gpu.address.uuid, hint="sudo bench mig export"
         )
-    profiles = [by_id[instance.profile_id] for instance in gpu.mig.instances]
+    profiles = [by_id[instance.profile_id].name for instance in gpu.mig.instances]
     return {**_about(device, gpu), "text": parted.write("current", gpu.pci_device_id, bool(gpu.mig.on), profiles)}
 
 

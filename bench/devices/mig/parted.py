@@ -25,7 +25,6 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
-from bench.devices.geometry import Profile
 from bench.errors import ConfigError, InputError
 
 MOST_BYTES = 128 * 1024
@@ -199,17 +198,18 @@ def write(
     label: str,
     pci_device_id: int | None,
     mig_enabled: bool,
-    profiles: Sequence[Profile] = (),
+    profiles: Sequence[str] = (),
     devices: Sequence[int] | None = None,
 ) -> str:
     """The text of a file with one label, for all GPUs of that PCI id (None: any), or those `devices` of them.
+    `profiles`: the name of each instance's.
 
     Raises ConfigError for a label or profile that such a file cannot hold."""
     entry = {
         **({} if pci_device_id is None else {"device-filter": [f"0x{pci_device_id:08X}"]}),
         "devices": "all" if devices is None else list(devices),
         "mig-enabled": mig_enabled,
-        **({"mig-devices": dict(Counter(profile.name for profile in profiles))} if mig_enabled or profiles else {}),
+        **({"mig-devices": dict(Counter(profiles))} if mig_enabled or profiles else {}),
     }
     tree = {"version": "v1", "mig-configs": {label: [entry]}}
     try:

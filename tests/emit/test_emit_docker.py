@@ -1,0 +1,167 @@
+"""The script of `docker run` commands: run by a real sh, read by docker's own command line where that is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socketserver
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from made_up_deployments import HOSTILE, SERVICE, cpu, deployments, gpu
+
+from bench.emit.forms import emit
+from bench.errors import ConfigError, InfeasibleHere
+from bench.judge.recommend.deployment import Deployment
+
+RECORDER = '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word"; done >>"$RECORD"\nprintf "END\\0" >>"$RECORD"\n'
+
+
+def ran(folder: Path, deployment: Deployment, **env: str) -> list[list[str]]:
+    """The script is run by sh, with a docker that writes down its words: one list for each call."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    for name in ("docker", "nvidia-cuda-mps-control"):
+        (programs / name).write_text(RECORDER if name == "docker" else "#!/bin/sh\nexit 0\n")
+        (programs / name).chmod(0o755)
+    record = folder / "record"
+    record.write_bytes(b"")
+    script = folder / "run.sh"
+    script.write_text(emit("docker", deployment), encoding="utf-8")
+    surroundings = {"PATH": f"{programs}:/usr/bin:/bin", "RECORD": str(record), **env}
+    result = subprocess.run(["sh", str(script)], env=surroundings, capture_output=True, text=True, cwd=folder)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    assert not result.stdout, "nothing but docker says anything"
+    calls = record.read_bytes().decode().split("END\0")[:-1]
+    return [call.split("\0")[:-1] for call in calls]
+
+
+@settings(max_examples=25)
+@given(deployment=deployments())
+def test_every_cell_makes_a_script_that_runs(tmp_path_factory: pytest.TempPathFactory, deployment: Deployment) -> None:
+    service = deployment.service
+    assert service is not None
+    calls = ran(tmp_path_factory.getbasetemp(), deployment)
+    assert len(calls) == deployment.tenants
+    for index, words in enumerate(calls):
+        assert words[:4] == ["run", "--detach", "--name", f"{service.name}-{index}"]
+        image = words.index(service.image)
+        told = words[words.index("--entrypoint") + 1 : words.index("--entrypoint") + 2] if service.command else []
+        assert [*told, *words[image + 1 :]] == list(service.command), "word for word"
+
+
+def test_options(tmp_path: Path) -> None:
+    first, second = ran(tmp_path, cpu("cpuset", cpus=2, service=replace(SERVICE, command=("serve", "--a b", "$(id)"))))
+    assert first[first.index("--cpuset-cpus") + 1] == "0-1" and second[second.index("--cpuset-cpus") + 1] == "2-3"
+    assert second[second.index("--publish") + 1] == "127.0.0.1:8001:8000"
+    assert first[-3:] == ["registry.example/team/resnet:1.4", "--a b", "$(id)"]
+    assert "--gpus" not in first and {"--read-only", "no-new-privileges", "ALL"} <= set(first)
+
+
+def test_devices_by_index(tmp_path: Path) -> None:
+    def devices(deployment: Deployment, **env: str) -> list[str]:
+        return [words[words.index("--gpus") + 1] for words in ran(tmp_path, deployment, **env)]
+
+    assert devices(gpu()) == ["device=0"]
+    assert devices(gpu(), GPU="3") == ["device=3"]
+    assert devices(gpu("mig", 3, "3x2g"), GPU="1") == ["device=1:0", "device=1:1", "device=1:2"]
+    assert devices(gpu("time_shared", 2)) == ["device=0", "device=0"]
+    assert devices(gpu("time_shared", 2, "3g")) == ["device=0:0", "device=0:0"]
+
+
+def test_mps_needs_its_daemon(tmp_path: Path) -> None:
+    deployment = gpu("mps", 2, thread_percentage=40, memory_limit_mib=2048)
+    for words in ran(tmp_path, deployment):
+        assert {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=40", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2048M"} <= set(words)
+        assert words[words.index("--ipc") + 1] == "host" and "CUDA_MPS_PIPE_DIRECTORY=/tmp/nvidia-mps" in words
+    assert "nvidia-cuda-mps-control -d" in emit("docker", deployment)
+    assert emit("docker", gpu("mps", 2)), "without a limit as well: this is where Kubernetes cannot follow"
+    with pytest.raises(InfeasibleHere, match="UUID"):
+        emit("docker", gpu("mps", 2, "3g"))
+    with pytest.raises(InfeasibleHere, match="made by the program"):
+        emit("docker", gpu("green_context", 2))
+
+
+def test_ports_that_there_are_not() -> None:
+    assert emit("docker", cpu(tenants=2, service=replace(SERVICE, port=65534)))
+    with pytest.raises(ConfigError, match="a port each"):
+        emit("docker", cpu(tenants=2, service=replace(SERVICE, port=65535)))
+
+
+class Engine(BaseHTTPRequestHandler):
+    """As much of docker's API as `docker run --detach` asks for. What it creates, it writes down."""
+
+    protocol_version = "HTTP/1.1"
+    created: list[dict[str, Any]]
+
+    def _answer(self, status: int, content: Any = None) -> None:
+        body = json.dumps(content).encode() if content is not None else b""
+        self.send_response(status)
+        self.send_header("Api-Version", "1.47")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        self._answer(200)
+
+    def do_GET(self) -> None:
+        self._answer(200, {})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "/containers/create" in self.path:
+            self.created.append(json.loads(body))
+            self._answer(201, {"Id": "0" * 64, "Warnings": []})
+        else:
+            self._answer(204)
+
+    def address_string(self) -> str:
+        return ""
+
+    def log_message(self, *words: Any) -> None:
+        """Silent."""
+
+
+@contextmanager
+def engine(folder: Path) -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]]:
+    """What to set to reach it, and what it was asked to create."""
+    created: list[dict[str, Any]] = []
+    handler = type("Own", (Engine,), {"created": created})
+    socket = folder / "docker.sock"
+    with socketserver.ThreadingUnixStreamServer(str(socket), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"DOCKER_HOST": f"unix://{socket}", "DOCKER_CONFIG": str(folder), "PATH": os.environ["PATH"]}, created
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="docker's command line is not installed")
+def test_docker_understands_what_is_meant(tmp_path: Path) -> None:
+    deployment = gpu("mig", 2, "2x3g", threads=3, cpus=3, service=replace(SERVICE, command=("serve", HOSTILE[3])))
+    script = tmp_path / "run.sh"
+    script.write_text(emit("docker", deployment), encoding="utf-8")
+    with engine(tmp_path) as (env, created):
+        result = subprocess.run(["sh", str(script)], env=env, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert len(created) == 2
+    for index, told in enumerate(created):
+        host = told["HostConfig"]
+        (device,) = host["DeviceRequests"]
+        assert device["DeviceIDs"] == [f"0:{index}"] and device["Capabilities"] == [["gpu"]]
+        assert host["Memory"] == host["MemorySwap"] == 1080 * 2**20 and host["NanoCpus"] == 3 * 10**9
+        assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["Tmpfs"] == {"/tmp": "rw,exec,nosuid,nodev,size=2g"}
+        assert host["PortBindings"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(8000 + index)}]}
+        assert host["RestartPolicy"]["Name"] == "unless-stopped" and host["PidsLimit"] == 4096
+        assert told["User"] == "10001:10001" and "OMP_NUM_THREADS=3" in told["Env"]
+        assert told["Entrypoint"] == ["serve"] and told["Cmd"] == [HOSTILE[3]]

@@ -1,0 +1,187 @@
+"""Manifests that Kubernetes takes, in namespaces that are closed to everything that is not restricted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from hypothesis import given, settings
+from made_up_deployments import SERVICE, cpu, deployments, gpu, layouts
+from pod_security import violations
+
+from bench.emit.forms import emit
+from bench.errors import ConfigError, InfeasibleHere
+from bench.judge.recommend.deployment import Deployment
+
+QUANTITY = re.compile(r"(\d+(\.\d+)?)(m|[KMGTPE]i?)?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def manifests(deployment: Deployment) -> list[dict[str, Any]]:
+    """Each valid by the schemas of the newest Kubernetes that the library has, without an unknown field."""
+    trees = list(yaml.safe_load_all(emit("kubernetes", deployment)))
+    for tree in trees:
+        kubernetes_validate.validate(tree, kubernetes_validate.latest_version(), strict=True)
+    return trees
+
+
+def pods(trees: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """Replicas and the pod's spec, of each Deployment."""
+    return [(t["spec"]["replicas"], t["spec"]["template"]["spec"]) for t in trees if t["kind"] == "Deployment"]
+
+
+@settings(max_examples=60)
+@given(deployments())
+def test_every_cell_makes_manifests_that_are_taken(deployment: Deployment) -> None:
+    trees = manifests(deployment)
+    assert {tree["kind"] for tree in trees} == {"Deployment", "Service"}
+    assert len({(tree["kind"], tree["metadata"]["name"]) for tree in trees}) == len(trees)
+    assert sum(replicas for replicas, _ in pods(trees)) == deployment.tenants
+    for tree in trees:
+        assert tree["metadata"]["namespace"] == deployment.service.namespace  # type: ignore[union-attr]
+        assert DNS_LABEL.fullmatch(tree["metadata"]["name"])
+    for tree in trees[:-1]:
+        selected = tree["spec"]["selector"]["matchLabels"]
+        labels = tree["spec"]["template"]["metadata"]["labels"]
+        assert selected == labels and trees[-1]["spec"]["selector"].items() <= labels.items()
+        assert all(LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value) for key, value in labels.items())
+    for _, pod in pods(trees):
+        assert violations(pod) == []
+        for key, value in pod.get("nodeSelector", {}).items():
+            assert LABEL_KEY.fullmatch(key) and LABEL_VALUE.fullmatch(value), (key, value)
+        resources = pod["containers"][0]["resources"]
+        for name, quantity in {**resources["limits"], **resources["requests"]}.items():
+            assert QUANTITY.fullmatch(str(quantity)), (name, quantity)
+            assert LABEL_KEY.fullmatch(name), name
+        assert {n: q for n, q in resources["limits"].items() if "/" in n} == {
+            n: q for n, q in resources["requests"].items() if "/" in n
+        }, "Kubernetes does not lend GPUs"
+        command = pod["containers"][0].get("command", [])
+        assert [word.replace("$$", "$") for word in command] == list(deployment.service.command)  # type: ignore[union-attr]
+
+
+def test_the_check_of_pod_security_sees_what_is_wrong() -> None:
+    (_, pod), *_ = pods(manifests(gpu()))
+    assert violations(pod) == []
+    for spoiled in (
+        {**pod, "hostIPC": True},
+        {**pod, "volumes": [{"name": "x", "hostPath": {"path": "/"}}]},
+        {**pod, "securityContext": {**pod["securityContext"], "runAsUser": 0}},
+        {**pod, "securityContext": {**pod["securityContext"], "seccompProfile": {"type": "Unconfined"}}},
+        {**pod, "containers": [{**pod["containers"][0], "securityContext": {}}]},
+    ):
+        assert violations(spoiled)
+
+
+def asked(deployment: Deployment) -> list[tuple[int, dict[str, str]]]:
+    """How many pods, and which resource of NVIDIA's each asks for."""
+    limits = [(count, pod["containers"][0]["resources"]["limits"]) for count, pod in pods(manifests(deployment))]
+    return [(count, {n: q for n, q in all_of.items() if n.startswith("nvidia")}) for count, all_of in limits]
+
+
+def test_resources_as_the_device_plugin_names_them() -> None:
+    assert asked(gpu()) == [(1, {"nvidia.com/gpu": 1})]
+    assert asked(gpu("mig", 7, "7x1g")) == [(7, {"nvidia.com/mig-1g.5gb": 1})]
+    assert asked(gpu("mig", 2, "1g+me,2g")) == [
+        (1, {"nvidia.com/mig-2g.10gb": 1}),
+        (1, {"nvidia.com/mig-1g.5gb.me": 1}),
+    ]
+    assert asked(gpu("time_shared", 4)) == [(4, {"nvidia.com/gpu.shared": 1})]
+    assert asked(gpu("time_shared", 1)) == [(1, {"nvidia.com/gpu": 1})], "one tenant shares with nobody"
+    assert asked(gpu("time_shared", 3, "3g")) == [(3, {"nvidia.com/mig-3g.20gb.shared": 1})]
+    assert asked(gpu("mps", 2, thread_percentage=50)) == [(2, {"nvidia.com/gpu.shared": 1})]
+    assert asked(cpu()) == [(2, {})]
+
+
+def test_nodes_by_the_labels_of_gpu_feature_discovery() -> None:
+    def nodes(deployment: Deployment) -> dict[str, str]:
+        return pods(manifests(deployment))[0][1].get("nodeSelector", {})
+
+    product = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}
+    assert nodes(gpu("mig", 7, "7x1g")) == product
+    assert nodes(gpu("time_shared", 4)) == {
+        **product, "nvidia.com/gpu.sharing-strategy": "time-slicing", "nvidia.com/gpu.replicas": "4",
+    }  # fmt: skip
+    assert nodes(gpu("time_shared", 2, "1g+me"))["nvidia.com/mig-1g.5gb.me.replicas"] == "2"
+    assert nodes(cpu()) == {}
+    assert nodes(gpu(product="")) == {}
+    with pytest.raises(InfeasibleHere, match="no node has a label"):
+        emit("kubernetes", gpu(product="漢字"))
+
+
+def test_what_a_tenant_gets_of_the_host() -> None:
+    (_, pod), *_ = pods(manifests(cpu("cpuset", cpus=3, threads=3)))
+    container = pod["containers"][0]
+    wanted = {"cpu": "3", "memory": "1080Mi"}
+    assert container["resources"] == {"requests": wanted, "limits": wanted}, "guaranteed: whole cores of its own"
+    assert {"name": "OMP_NUM_THREADS", "value": "3"} in container["env"]
+    (_, pod), *_ = pods(manifests(cpu("time_shared", cpus=4, threads=2)))
+    assert pod["containers"][0]["resources"]["requests"]["cpu"] == "2", "its share of the cores"
+    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "4", "and all of them, if they are free"
+    (_, pod), *_ = pods(manifests(cpu(service=replace(SERVICE, memory_bytes=3 * 2**30))))
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "3072Mi", "what the need says"
+
+
+@settings(max_examples=15)
+@given(layouts())
+def test_each_profile_of_a_layout_has_a_deployment_of_its_own(drawn: Any) -> None:
+    model, placed = drawn
+    trees = manifests(gpu("mig", len(placed), model=model, instances=placed))
+    found = sorted(
+        name
+        for count, wanted in asked(gpu("mig", len(placed), model=model, instances=placed))
+        for name in [*wanted] * count
+    )
+    assert found == sorted(f"nvidia.com/mig-{instance.profile.replace('+', '.')}" for instance in placed)
+    assert len(trees) == len({instance.profile for instance in placed}) + 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Resnet"), ("name", "9"), ("name", "a" * 64), ("name", "a\nb"), ("namespace", ""), ("image", "resnet"),
+        ("image", "a b:1"), ("image", "host:5000/resnet"), ("image", "x:1\n"), ("port", 0), ("user_id", 0),
+        ("health_path", "health"), ("health_path", "/a b"), ("command", ("a\0",)),
+    ],
+)  # fmt: skip
+def test_a_need_that_cannot_be_deployed(field: str, value: Any) -> None:
+    for form in ("kubernetes", "docker"):
+        with pytest.raises(ConfigError) as error:
+            emit(form, gpu(service=replace(SERVICE, **{field: value})))
+        assert error.value.where == f"deploy.{field}" and error.value.exit_code == 2
+
+
+def test_what_the_need_has_to_say() -> None:
+    for form in ("kubernetes", "docker"):
+        with pytest.raises(ConfigError, match="does not say what is deployed") as error:
+            emit(form, gpu(service=None))
+        hint = yaml.safe_load(error.value.hint.partition(": ")[2])
+        shown = replace(SERVICE, **hint["deploy"])
+        assert emit(form, gpu(service=shown)), "the example of the hint works"
+        with pytest.raises(ConfigError, match="not measured") as error:
+            emit(form, gpu(peak_rss_bytes=None))
+        assert error.value.where == "deploy.memory_gib"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "reason"),
+    [
+        (gpu("green_context", 2, sm_share=0.5), "made by the program"),
+        (gpu("mps", 2), "50 % of the threads at most, and this was measured without a limit"),
+        (gpu("mps", 3, thread_percentage=50), "33 % of the threads at most, and this was measured with 50 %"),
+        (gpu("mps", 2, "3g", thread_percentage=50), "does not share a MIG slice through MPS"),
+        (gpu("mps", 1, thread_percentage=50), "shares among 2 to 48"),
+        (gpu("mps", 49, thread_percentage=2), "shares among 2 to 48"),
+    ],
+)
+def test_what_kubernetes_cannot_express(deployment: Deployment, reason: str) -> None:
+    for form in ("kubernetes", "device-plugin"):
+        with pytest.raises(InfeasibleHere, match=reason) as error:
+            emit(form, deployment)
+        assert error.value.exit_code == 3 and error.value.hint
