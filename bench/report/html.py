@@ -34,22 +34,30 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render(report: Report) -> str:
     """The same bytes for the same data: no time, no path of this machine."""
+    return page(
+        "report.html.j2",
+        summary=summary.summary(report),
+        groups=verdict_table.groups(report.entries),
+        untested=verdict_table.untested(report.entries),
+        forests=forest.forests(report.entries),
+        runs=[_run(run, number, len(report.runs)) for number, run in enumerate(report.runs, start=1)],
+        percent_of=lambda share: f"{100 * share:.1f} %",
+    )
+
+
+def page(template: str, **content: object) -> str:
+    """A template with its content, and with the style, script and policy of every page that bench writes."""
     style, script = _asset("style.css"), _asset("script.js")
     policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src {_hash(style)}; "
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(template)
         .render(
             style=Markup(style),
             script=Markup(script),
             # Whatever a hostile record smuggled in, a browser would run this script and no other, and fetch nothing.
             policy=f"{policy}script-src {_hash(script)}",
-            summary=summary.summary(report),
-            groups=verdict_table.groups(report.entries),
-            untested=verdict_table.untested(report.entries),
-            forests=forest.forests(report.entries),
-            runs=[_run(run, number, len(report.runs)) for number, run in enumerate(report.runs, start=1)],
-            percent_of=lambda share: f"{100 * share:.1f} %",
+            **content,
         )
     )
 

@@ -44,8 +44,12 @@ def file_name(report: Report) -> str:
     """The run's own name, as far as it can be part of a file name; of several runs, their number."""
     if len(report.runs) != 1:
         return f"report-{len(report.runs)}-runs" if report.runs else "report-published"
-    name = report.runs[0].run.folder.resolve().name
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".-")[:150] or "report"
+    return file_stem(report.runs[0].run.folder)
+
+
+def file_stem(folder: Path) -> str:
+    """A run's name, as far as it can be part of a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", folder.resolve().name).lstrip(".-")[:150] or "report"
 
 
 def write(folder: Path, forms: Mapping[str, str]) -> None:

@@ -77,9 +77,8 @@ def cost_per_month(candidate: Candidate, need: Need) -> Figure | None:
 def _laid_out(candidate: Candidate, need: Need) -> Iterator[Finding]:
     if need.tenants:
         fits = candidate.tenants >= need.tenants
-        words = f"{candidate.tenants} of the {need.tenants} tenants that are to share a device"
-        if fits:
-            words = f"{candidate.tenants} tenants share a device, {need.tenants} are asked for"
+        have = "1 tenant has" if candidate.tenants == 1 else f"{candidate.tenants} tenants share"
+        words = f"{have} the device, and {need.tenants} are to share it"
         yield Finding("tenants", "met" if fits else "unmet", words)
     if need.isolation:
         has = candidate.separation

@@ -50,9 +50,7 @@ def suggestions(weighed: Weighed, need: Need, answered: bool) -> Iterator[Sugges
             "quality is not told finely enough: let the workload judge more labelled items (its evaluation_... option)"
         )
     if "energy" in lacks:
-        yield Suggestion(
-            "energy comes from a GPU's counter, in windows that are long enough; or say prices.power.watts, by your meter"
-        )
+        yield Suggestion("energy comes from a GPU's counter, in long windows; or say prices.power.watts, by a meter")
     if "memory" in lacks:
         yield Suggestion("the record does not tell how much memory the device has: measure with this version of bench")
     if not still_open and not answered:
@@ -107,12 +105,20 @@ def _elsewhere(weighed: Weighed, need: Need) -> Iterator[Suggestion]:
             f"no more than {tenants} tenants shared the device in any measurement", _command(run, [], more)
         )
     level = need.isolation
-    if level and not any(candidate.separation.reaches(level) for candidate, _ in weighed):
-        layouts = "partitions=[mig_1of7,mig_1of3,full]" if on_a_gpu else "partitions=[full]"
-        more = [layouts] if level == "high" else ["partitions=[cpuset,full]", "isolation=[container]"]
-        if on_a_gpu:
-            more = [layouts]
-        yield Suggestion(f"nothing that reaches isolation {level} was measured", _command(run, [], more))
+    enough = [candidate for candidate, _ in weighed if candidate.tenants >= (need.tenants or 1)]
+    if not level or any(candidate.separation.reaches(level) for candidate in enough):
+        return
+    asked = f"isolation {level}" + (f" with {need.tenants} tenants" if need.tenants else "")
+    if on_a_gpu:
+        layouts = "partitions=[mig_1of7,mig_1of3]" if need.tenants else "partitions=[full,mig_1of7,mig_1of3]"
+        yield Suggestion(f"nothing with {asked} was measured", _command(run, [], [layouts]))
+    elif level == "medium":
+        changes = ["partitions=[cpuset]", "isolation=[container]"]
+        if need.tenants and need.tenants > 1:
+            changes.insert(1, f"partitions.cpuset.tenants={need.tenants}")
+        yield Suggestion(f"nothing with {asked} was measured", _command(run, [], changes))
+    else:
+        yield Suggestion(f"{asked} does not exist on a CPU that tenants share: give each a machine of its own")
 
 
 def _command(run: StoredRun, cells: Sequence[Candidate], changes: Sequence[str]) -> str:
