@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from bench.stored import GREATEST, content, first_line
 
 MOST_BYTES = 128 * 2**20
 """Of one file: JSON takes ten times that in memory."""
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Half a character, if the other half is not beside it: no file can hold that again."""
 MOST_DEEP = 64
 """Nested records of a file: no tool goes beyond ten, and whoever writes them again would run out of stack."""
 
@@ -51,7 +55,14 @@ def read_json(path: Path, hint: str, constants: bool = False) -> Any:
     and another to the next. `constants`: the tool does write NaN and Infinity."""
     text = read_text(path, hint)
     try:
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=float if constants else _no_constant)
+        found = json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=float if constants else _no_constant,
+            parse_float=float if constants else _finite,
+        )
+        if HALF.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
     except RecursionError as error:
         raise wrong(path, "this JSON is nested without end", hint) from error
     except ValueError as error:
@@ -105,6 +116,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one record")
+    return found
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError(f"it holds {text[:40]}, which is too large")
     return found
 
 

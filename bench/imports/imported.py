@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.errors import ConfigError, InputError
-from bench.records import Imported, Latency, Quality
+from bench.imports.files import shown
+from bench.records import Imported, Latency, Plan, Quality, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Place:
             said = getattr(self, name)
             if value not in ("", None) and said not in ("", None) and said != value:
                 raise InputError(
-                    f"{name}={said} is said, and the file tells of {value}",
+                    f"{name}={said} is said, and the file tells of {shown(value)}",
                     where=str(file),
                     hint=f"leave {name}= out, or name the file that it is true of",
                 )
@@ -84,6 +85,17 @@ class Found:
     """SHA-256 of a file -> the file, for tools that a run is to be given back to as it was."""
 
 
+@dataclass(frozen=True)
+class WholeRun:
+    """A run as `bench export` wrote it in a tool's form: run.json, the plan, its trials, and trial -> columns of its
+    requests, as the store has them."""
+
+    description: Mapping[str, Any]
+    plan: Plan
+    trials: Sequence[TrialRecord]
+    requests: Mapping[str, Mapping[str, Any]]
+
+
 class Importer(ABC):
     """One tool. Files: `bench/imports/<tool>.py`, named in `bench/imports/tools.py`."""
 
@@ -105,7 +117,7 @@ class Importer(ABC):
                 )
 
     @abstractmethod
-    def read(self, files: Sequence[Path], said: Place) -> Found:
+    def read(self, files: Sequence[Path], said: Place) -> Found | WholeRun:
         """Read the files of one call. `said` is what the user says: it fills what the files do not tell (`filled`),
         and an InputError is raised where both tell, and differ (`held_to`).
 

@@ -16,10 +16,11 @@ import pydantic
 
 from bench import clock
 from bench.errors import InputError
+from bench.imports.files import shown
 from bench.imports.imported import Found, Measured, Place
 from bench.records import Estimate, Imported, Latency, Missing, Name, Plan, PlannedTrial, SourceFile, TrialRecord
 from bench.store import Run
-from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run
+from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run, stranger
 
 RUN_FORMAT = 1
 PROTOCOL = "imported"
@@ -33,6 +34,7 @@ EXAMPLES = {
     "device_kind": "device_kind=cuda (or cpu)",
     "batch_size": "batch_size=8 (items in one request)",
 }
+LONGEST = 200
 FOREVER_MS = GREATEST / 1e3
 """Beyond that nanoseconds are no whole numbers any more."""
 
@@ -82,7 +84,7 @@ def _one_place(measured: Sequence[Measured]) -> Place:
         values = list(dict.fromkeys(getattr(one.place, name) for one in measured))
         if len(values) > 1:
             raise InputError(
-                f"these files are of several: {name} {' and '.join(map(str, values[:4]))}",
+                f"these files are of several: {name} {' and '.join(map(shown, values[:4]))}",
                 where="the files of this import",
                 hint="a run is of one workload, scenario and device: import each by itself, with options that choose",
             )
@@ -103,13 +105,19 @@ def _told(place: Place) -> None:
             _NAME.validate_python(value)
         except pydantic.ValidationError as error:
             raise InputError(
-                f"{name}={value[:80]} is no name: letters, digits, dots, dashes and underscores make one",
+                f"{name}={shown(value)} is no name: letters, digits, dots, dashes and underscores make one",
                 where="bench import",
                 hint=f"say {EXAMPLES.get(name, name + '=full')}",
             ) from error
+    if not place.device.isprintable() or len(place.device) > LONGEST:
+        raise InputError(
+            f"device={shown(place.device)} is no name of a device",
+            where="bench import",
+            hint=f"say {EXAMPLES['device']}, as nvidia-smi -L writes it",
+        )
     if place.device_kind not in ("cpu", "cuda"):
         raise InputError(
-            f"device_kind={place.device_kind[:40]} is neither cpu nor cuda",
+            f"device_kind={shown(place.device_kind)} is neither cpu nor cuda",
             where="bench import",
             hint="say device_kind=cuda for an NVIDIA GPU: what counts for a claim about GPUs depends on it",
         )
@@ -137,9 +145,10 @@ def _fits(before: StoredRun, found: Found, place: Place) -> None:
             hint="leave --into out: tools measure differently, so their figures are not compared",
         )
     for name in ("workload", "scenario", "device", "device_kind"):
-        if getattr(plan, name) != getattr(place, name):
+        ours, theirs = getattr(plan, name), getattr(place, name)
+        if ours != theirs:
             raise InputError(
-                f"this run is of {name} {getattr(plan, name)}, and the files are of {getattr(place, name)}",
+                f"this run is of {name} {shown(ours)}, and the files are of {shown(theirs)}",
                 where=where,
                 hint="leave --into out for a run of its own: they cannot be compared",
             )
@@ -278,13 +287,17 @@ def _plan(place: Place, trials: Sequence[TrialRecord], imported: Imported) -> Pl
     names = [trial.optimization for trial in trials]
     fields = PlannedTrial.model_fields
     planned = tuple(PlannedTrial(**{name: getattr(trial, name) for name in fields}) for trial in trials)
-    return Plan(
+    plan = Plan(
         workload=place.workload, scenario=place.scenario, device=place.device, device_kind=place.device_kind,
         rehearsal=False, protocol=PROTOCOL, baseline=BASELINE if BASELINE in names else names[0], seed=0,
         blocks=max(trial.block for trial in trials), imported=imported,
         trials=tuple(sorted(planned, key=lambda trial: (trial.block, trial.position))), infeasible=(),
         estimate=Estimate(trials_s=0.0, builds=0),
     )  # fmt: skip
+    for plain, trial in zip(planned, trials, strict=True):
+        if why := stranger(plan, plain, trial):  # whoever reads the run would set it aside
+            raise _impossible(why)
+    return plan
 
 
 def _with_missing(imported: Imported, trials: Sequence[TrialRecord]) -> Imported:

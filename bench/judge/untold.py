@@ -21,7 +21,9 @@ def interleaved(plan: Plan) -> bool:
 
 
 def source(imported: Imported) -> str:
-    """The tool, with its version where that is known."""
+    """The tool, with its version where that is known. Of a table it is what the user said of it."""
+    if imported.tool == "csv":
+        return f"{imported.version or 'another tool'} (csv)"
     return f"{imported.tool} {imported.version}".strip()
 
 
