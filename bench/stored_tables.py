@@ -34,6 +34,16 @@ class Samples:
 
 def read_samples(run: StoredRun, trial: TrialRecord) -> Samples | SetAside:
     """The requests of one trial. Names of trials are checked when they are read, so they stay inside the folder."""
+    found = read_requests(run, trial)
+    if isinstance(found, SetAside):
+        return found
+    latency_ms, ends_ns = found["latency_ns"].astype(np.float64) / 1e6, found["end_ns"].astype(np.int64)
+    tenant = found["tenant"].astype(np.int64)
+    return Samples(tenant, latency_ms, int(ends_ns[0] - latency_ms[0] * 1e6), int(ends_ns.max()))
+
+
+def read_requests(run: StoredRun, trial: TrialRecord) -> dict[str, npt.NDArray[Any]] | SetAside:
+    """tenant, end_ns and latency_ns of the requests that count, at least one, as they are stored."""
     table = _table(run.folder / "samples" / f"{trial.id}.parquet", SAMPLE_COLUMNS)
     if isinstance(table, SetAside):
         return table
@@ -41,12 +51,10 @@ def read_samples(run: StoredRun, trial: TrialRecord) -> Samples | SetAside:
     counted = table["counted"]
     if not counted.any():
         return SetAside(where, "no request in it counts")
-    latency_ms = table["latency_ns"][counted].astype(np.float64) / 1e6
-    ends_ns = table["end_ns"][counted].astype(np.int64)
-    tenant = table["tenant"][counted].astype(np.int64)
-    if not ((latency_ms >= 0) & (latency_ms <= GREATEST)).all():
+    found = {name: column[counted] for name, column in table.items() if name != "counted"}
+    if not ((found["latency_ns"] >= 0) & (found["latency_ns"] <= GREATEST * 1e6)).all():
         return SetAside(where, "it holds latencies that cannot be")
-    return Samples(tenant, latency_ms, int(ends_ns[0] - latency_ms[0] * 1e6), int(ends_ns.max()))
+    return found
 
 
 def read_telemetry(run: StoredRun, trial: TrialRecord) -> dict[tuple[str, str], npt.NDArray[np.float64]] | SetAside:

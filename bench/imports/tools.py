@@ -13,6 +13,9 @@ TOOLS = {
     "onnxruntime-perf": "bench.imports.onnxruntime_perf:OnnxruntimePerf",
     "perf-analyzer": "bench.imports.perf_analyzer:PerfAnalyzer",
     "nvbench": "bench.imports.nvbench:Nvbench",
+    "optimum-benchmark": "bench.imports.optimum_benchmark:OptimumBenchmark",
+    "loadgen": "bench.imports.loadgen:LoadGen",
+    "pytest-benchmark": "bench.imports.pytest_benchmark:PytestBenchmark",
     "csv": "bench.imports.table:Table",
 }
 
