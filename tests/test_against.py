@@ -1,0 +1,141 @@
+"""`bench run --against`: two versions in the same blocks, by the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import ConfigError, InputError
+from bench.stored import read_run
+from bench.verbs.against import options
+from tests.harness import SHORT, SPECIMEN, UNWATCHED, run_bench
+from tests.isolation.test_versions import git
+
+MODEL = """
+import time
+from mine.work import DURATION_S
+def make():
+    def call(inputs):
+        time.sleep(DURATION_S)  # other work on the machine does not slow it down
+        return inputs["x"]
+    return call
+"""
+MINE = (
+    "workload=python", "workload.factory=mine.models:make", "workload.model=callable",
+    "workload.inputs={x: {shape: [1]}}", "optimizations=[native]",
+)  # fmt: skip
+QUICK = (
+    "protocol.blocks=5", "protocol.doublings=0", "protocol.window_s=0.2", "protocol.min_requests=5",
+    "protocol.warmup_min_s=0.05", "protocol.trial_limit_s=30",
+)  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A package whose working tree takes 10 % longer than its last commit, in a module that the model's imports."""
+    root = tmp_path / "project"
+    (root / "src" / "mine").mkdir(parents=True)
+    git(root.parent, "init", "-q", str(root))
+    (root / "src" / "mine" / "__init__.py").write_text("")
+    (root / "src" / "mine" / "models.py").write_text(MODEL)
+    (root / "src" / "mine" / "work.py").write_text("DURATION_S = 0.0050\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "before")
+    (root / "src" / "mine" / "work.py").write_text("DURATION_S = 0.0055\n")
+    return root
+
+
+def against(project: Path, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    done = run_bench("run", "--json", *MINE, *QUICK, *UNWATCHED, *arguments, cwd=project, env={"PYTHONPATH": "src"})
+    assert done.returncode in (0, 1, 4), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_slower_working_tree_is_found_and_told(project: Path) -> None:
+    code, (told,) = against(project, "--against", "HEAD")
+    (outcome,) = told["comparison"]
+    assert (code, told["gate"], outcome["outcome"]) == (1, 1, "regressed"), outcome
+    assert outcome["ratio"]["estimate"] == pytest.approx(1 / 1.1, rel=0.02)
+    run = read_run(project / told["run"])
+    assert run.plan.against == {"against_commit": "process"}
+    assert run.description["fingerprint"]["project_commit"].endswith("-dirty")
+    older = [trial for trial in run.trials if trial.isolation == "against_commit"]
+    assert {trial.confinement["version"]["commit"] for trial in older} == {git(project, "rev-parse", "HEAD").strip()}
+    again = run_bench("compare", "--json", told["run"], cwd=project)
+    assert (again.returncode, json.loads(again.stdout)) == (1, told["comparison"])
+
+
+def test_the_same_version_is_not_slower(project: Path) -> None:
+    git(project, "commit", "-qam", "slower")
+    code, (told,) = against(project, "--against", "HEAD", "thresholds.throughput=0.1")
+    assert [outcome["outcome"] for outcome in told["comparison"]] == ["not_regressed"], told["comparison"]
+    assert code == 0
+
+
+def test_two_blocks_are_not_enough(project: Path) -> None:
+    code, (told,) = against(project, "--against", "HEAD", "protocol.blocks=2")
+    assert [outcome["outcome"] for outcome in told["comparison"]] == ["not_enough_evidence"]
+    assert code == 4
+
+
+def test_what_does_not_import_the_version_is_never_compared(project: Path) -> None:
+    done = run_bench("run", "--against", "HEAD", *SPECIMEN, *SHORT, *UNWATCHED, cwd=project)
+    assert done.returncode == 4
+    assert "nothing of commit" in done.stderr
+
+
+def test_an_interrupted_run_pins_its_revision(project: Path) -> None:
+    """HEAD is another commit by the time that the run is taken up again."""
+    first = git(project, "rev-parse", "HEAD").strip()
+    code, (told,) = against(project, "--against", "HEAD", "protocol.blocks=2")
+    assert code == 4
+    assert f"isolation.against_commit.revision='{first}'" in read_run(project / told["run"]).description["overrides"]
+    refused = run_bench("run", "--resume", told["run"], "--against", "HEAD", cwd=project)
+    assert refused.returncode == 2
+    assert "takes no options" in refused.stderr
+
+
+# --- in the words of options ------------------------------------------------------------------------------------------
+
+
+def test_every_form_of_a_version(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    file = tmp_path / "it's.whl"
+    file.write_text("")
+    head = git(project, "rev-parse", "HEAD").strip()
+    assert options("HEAD", ["workload=x"]) == [
+        "workload=x", "claims=[]", "protocol.noise_floor=false", "isolation=[process,against_commit]",
+        f"isolation.against_commit.revision='{head}'", f"isolation.against_commit.repository='{project}'",
+    ]  # fmt: skip
+    quoted = str(file).replace("'", "\\'")
+    assert options(f"wheel:{file}", [])[-1] == f"isolation.against_package.requirement='{quoted}'"
+    assert options("package:mine==1.2", [])[-1] == "isolation.against_package.requirement='mine==1.2'"
+    assert options(f"python:{file}", [])[-1] == f"isolation.against_python.python='{quoted}'"
+    assert options("image:slim", ["isolation=container"])[-2:] == [
+        "isolation=[container,against_image]", "isolation.against_image.image='slim'",
+    ]  # fmt: skip
+
+
+def test_what_is_asked_for_stays() -> None:
+    assert options("package:a==1", ["claims=[pruning]", "protocol.noise_floor=true"])[:3] == [
+        "claims=[pruning]", "protocol.noise_floor=true", "isolation=[process,against_package]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("version", "given"),
+    [("package:", []), ("wheel:/nowhere.whl", []), ("image:slim", ["isolation=process"]),
+     ("package:a==1", ["isolation=container"])],
+)  # fmt: skip
+def test_versions_that_cannot_be(version: str, given: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        options(version, given)
+
+
+def test_a_revision_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        options("HEAD", [])
