@@ -63,6 +63,21 @@ def profiles(deployment: Deployment) -> Mapping[str, int]:
     return dict(sorted(names.items(), key=lambda pair: [-int(part) for part in re.findall(r"\d+", pair[0])]))
 
 
+def tenant_profiles(deployment: Deployment) -> Mapping[str, int]:
+    """Of a MIG layout: profile -> how many tenants have one. Slices may have stayed empty beside tenants that were
+    measured. Raises InfeasibleHere where nobody knows which."""
+    counts, tenants = profiles(deployment), deployment.tenants
+    if sum(counts.values()) == tenants:
+        return counts
+    if len(counts) != 1 or sum(counts.values()) < tenants:
+        raise _infeasible(
+            deployment,
+            f"{tenants} tenants were measured in a layout of {sum(counts.values())} slices, and not which had which",
+            "recommend from a run in which each slice has a tenant",
+        )
+    return dict.fromkeys(counts, tenants)
+
+
 def resource(profile: str | None) -> str:
     """As the plugin's mixed strategy names it: "nvidia.com/mig-1g.10gb.me"; None: the whole GPU."""
     return GPU if profile is None else f"nvidia.com/mig-{profile.replace('+', '.')}"

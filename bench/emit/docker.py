@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from bench.emit.divided import no_green_context, profiles
+from bench.emit.divided import no_green_context, profiles, tenant_profiles
 from bench.emit.service import TMP_GIB, cpu_limit, environment, measured, memory_mib, required
 from bench.emit.text import comment
 from bench.errors import ConfigError, InfeasibleHere
@@ -38,6 +38,8 @@ def emit(deployment: Deployment) -> str:
             where=f"partition {deployment.partition[:60]}",
             hint="docs/deploy.md says how to start it by hand, or take time_shared within the slice",
         )
+    if deployment.division == "mig":
+        tenant_profiles(deployment)
     if service.port + deployment.tenants - 1 > 65535:
         raise ConfigError(
             f"{deployment.tenants} tenants need a port each, from {service.port} on", where="deploy.port", hint="8000"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bench.emit.divided import no_green_context, profiles, resource, sharing
+from bench.emit.divided import no_green_context, profiles, resource, sharing, tenant_profiles
 from bench.emit.service import TMP_GIB, cpu_limit, environment, measured, memory_mib, required
 from bench.emit.text import comment, documents
 from bench.errors import ConfigError, InfeasibleHere
@@ -50,10 +50,9 @@ def _groups(deployment: Deployment) -> dict[str, tuple[int, str | None]]:
     shared = sharing(deployment)
     if shared is not None:
         return {"gpu": (deployment.tenants, shared.advertised)}
-    found = profiles(deployment)
     if deployment.division == "mig":
-        return {f"mig-{name}": (count, resource(name)) for name, count in found.items()}
-    return {"gpu": (deployment.tenants, resource(next(iter(found), None)))}
+        return {f"mig-{name}": (count, resource(name)) for name, count in tenant_profiles(deployment).items()}
+    return {"gpu": (deployment.tenants, resource(next(iter(profiles(deployment)), None)))}
 
 
 def _notes(deployment: Deployment) -> list[str]:

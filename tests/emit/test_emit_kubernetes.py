@@ -36,7 +36,7 @@ def pods(trees: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
     return [(t["spec"]["replicas"], t["spec"]["template"]["spec"]) for t in trees if t["kind"] == "Deployment"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(deployments())
 def test_every_cell_makes_manifests_that_are_taken(deployment: Deployment) -> None:
     trees = manifests(deployment)
@@ -99,6 +99,14 @@ def test_resources_as_the_device_plugin_names_them() -> None:
     assert asked(cpu()) == [(2, {})]
 
 
+def test_slices_that_stayed_empty() -> None:
+    assert asked(gpu("mig", 3, "7x1g")) == [(3, {"nvidia.com/mig-1g.5gb": 1})]
+    for deployment in (gpu("mig", 2, "3g,2g,2g"), gpu("mig", 3, "2x3g")):
+        for form in ("kubernetes", "docker"):
+            with pytest.raises(InfeasibleHere, match="not which had which"):
+                emit(form, deployment)
+
+
 def test_nodes_by_the_labels_of_gpu_feature_discovery() -> None:
     def nodes(deployment: Deployment) -> dict[str, str]:
         return pods(manifests(deployment))[0][1].get("nodeSelector", {})
@@ -128,7 +136,7 @@ def test_what_a_tenant_gets_of_the_host() -> None:
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "3072Mi", "what the need says"
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(layouts())
 def test_each_profile_of_a_layout_has_a_deployment_of_its_own(drawn: Any) -> None:
     model, placed = drawn

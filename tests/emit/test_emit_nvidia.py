@@ -35,7 +35,7 @@ def written(form: str, deployment: Deployment) -> Any:
     return tree
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(deployments())
 def test_every_cell_of_a_gpu_makes_files_that_are_taken(deployment: Deployment) -> None:
     for form in ("mig-parted", "device-plugin"):
@@ -127,7 +127,7 @@ def test_the_device_plugin_shares_as_measured() -> None:
     }
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(deployments())
 def test_pods_ask_for_what_the_plugin_offers(deployment: Deployment) -> None:
     if deployment.device_kind == "cpu":
