@@ -60,6 +60,7 @@ class LoadGen(Importer):
 
     def read(self, files: Sequence[Path], said: Place) -> Found:
         logs = [(path, _read(path)) for path in files]
+        _each_run_once(logs)
         versions = dict.fromkeys(plain(log.get("loadgen_version")).split(" ")[0] for _, log in logs)
         imported = Imported(
             tool=self.tool,
@@ -81,6 +82,18 @@ def _read(path: Path) -> Mapping[str, Any]:
     if path.name == "mlperf_log_accuracy.json":
         what = "answers of an accuracy run are not scored here: that takes the benchmark's own script"
     raise wrong(path, what, HINT)
+
+
+def _each_run_once(logs: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    """A run's log and its summary hold the same nanoseconds, which no second run does."""
+    seen: dict[str, Path] = {}
+    for path, log in logs:
+        told = [log.get(key) for key in _latency_keys(log.get("effective_scenario")).values()]
+        figures = repr(told)
+        if None not in told and figures in seen:
+            what = f"this is of the same run as {seen[figures].name}"
+            raise wrong(path, what, "a run counts once: name its mlperf_log_detail.txt alone, which tells more")
+        seen[figures] = path
 
 
 def _detail(path: Path, text: str) -> dict[str, Any]:
@@ -163,11 +176,15 @@ def _throughput(path: Path, log: Mapping[str, Any], scenario: str, per_query: in
 
 
 def _latency(path: Path, log: Mapping[str, Any], scenario: str) -> Latency:
-    """Of queries."""
+    keys = _latency_keys(scenario)
+    return Latency(**{name: number(path, log, key, "the log", HINT) / 1e6 for name, key in keys.items()})
+
+
+def _latency_keys(scenario: Any) -> dict[str, str]:
+    """Of queries: of a MultiStream there are those of samples, too."""
     per, mean = ("_per_query", "_query") if scenario == "MultiStream" else ("", "")
     keys = {name: f"result_{text}_percentile{per}_latency_ns" for name, text in QUANTILES.items()}
-    keys["mean"] = f"result_mean{mean}_latency_ns"
-    return Latency(**{name: number(path, log, key, "the log", HINT) / 1e6 for name, key in keys.items()})
+    return {**keys, "mean": f"result_mean{mean}_latency_ns"}
 
 
 def _window_s(log: Mapping[str, Any]) -> float | None:
