@@ -86,11 +86,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _each_run_once(logs: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
     """A run's log and its summary hold the same nanoseconds, which no second run does."""
-    seen: dict[str, Path] = {}
+    seen: dict[tuple[float, ...], Path] = {}
     for path, log in logs:
         told = [log.get(key) for key in _latency_keys(log.get("effective_scenario")).values()]
-        figures = repr(told)
-        if None not in told and figures in seen:
+        figures = tuple(value for value in told if isinstance(value, int | float))
+        if figures and figures in seen:
             what = f"this is of the same run as {seen[figures].name}"
             raise wrong(path, what, "a run counts once: name its mlperf_log_detail.txt alone, which tells more")
         seen[figures] = path

@@ -84,7 +84,7 @@ def test_a_log_and_its_summary_are_one_run(scenario: str) -> None:
 
 
 def test_what_the_user_says_otherwise_than_the_log_is_refused() -> None:
-    with pytest.raises(InputError, match="scenario=.?offline.? is said, and the file tells of 'server'"):
+    with pytest.raises(InputError, match=r"scenario=.?offline.? is said, and the file tells of 'server'"):
         found("server_detail.txt", said=Place(scenario="offline"))
 
 
