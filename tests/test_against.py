@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import SHORT, SPECIMEN, UNWATCHED, run_bench
+from repositories import git
 
 from bench.errors import ConfigError, InputError
 from bench.stored import read_run
 from bench.verbs.against import options
-from tests.harness import SHORT, SPECIMEN, UNWATCHED, run_bench
-from tests.isolation.test_versions import git
 
 MODEL = """
 import time

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import types
 import venv
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repositories import git
 
 import bench
 from bench.contract import Launcher, Slot
@@ -28,11 +28,6 @@ import json, sys
 import {module}
 print(json.dumps([{module}.VALUE, {module}.__file__, sys.path]))
 """
-
-
-def git(folder: Path, *words: str) -> str:
-    own = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
-    return subprocess.run(["git", "-C", str(folder), *own, *words], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
