@@ -19,7 +19,7 @@ from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InfeasibleHere, InputError
 from bench.judge.differences import differences
 from bench.partitions.full import Full
-from bench.records import Estimate, Infeasible, Plan
+from bench.records import Estimate, Infeasible, Plan, TrialRecord
 from bench.store import Run
 from bench.stored import PLAN, RUN
 from bench.suite.subject import subject
@@ -28,6 +28,8 @@ RUN_FORMAT = 1
 SCENARIO = "single_stream"
 NO_BASELINE = "none"
 """A suite's tests are not versions of each other: none of them is what the others are compared with."""
+INSTRUMENT = ("fingerprint", "commit")
+"""Of bench's own checkout, where it runs from one: it measures, it is not measured."""
 MOST_TOLD = 4
 
 
@@ -96,10 +98,29 @@ def existing(asked: Asked, experiment: Experiment) -> tuple[Run, Plan, Device] |
     device = find_device("cuda" if plan.device_kind == "cuda" else "cpu")
     if device.name != plan.device:
         raise _stranger(folder, f"this run was measured on {plan.device}, and this is {device.name}")
-    if changed := differences(description, describe(asked, experiment, device)):
+    found = differences(description, describe(asked, experiment, device))
+    if changed := [one for one in found if one.path != INSTRUMENT]:
         told = ", ".join(map(str, changed[:MOST_TOLD])) + (" ..." if len(changed) > MOST_TOLD else "")
         raise _stranger(folder, f"what this run measures has changed since it was begun: {told}")
+    _close_unfinished(stored, plan)
     return stored, plan, device
+
+
+def _close_unfinished(stored: Run, plan: Plan) -> None:
+    """Say of trials whose session was killed that they failed: their block would never be over."""
+    done = {record.id for record in stored.trials()}
+    for planned in plan.trials:
+        if planned.id not in done:
+            stored.append_trial(
+                TrialRecord(
+                    **planned.model_dump(),
+                    device=plan.device,
+                    device_kind=plan.device_kind,
+                    batch_size=1,
+                    status="failed",
+                    reason="its session ended before it was measured",
+                )
+            )
 
 
 def _stranger(folder: Path, what: str) -> ConfigError:
@@ -155,7 +176,7 @@ def _silent(experiment: Experiment, device: Device) -> list[Infeasible]:
 
 
 def _plan(asked: Asked, experiment: Experiment, device: Device) -> Plan:
-    """No looks: nobody knows beforehand how many blocks there will be, so no verdict is drawn on the way."""
+    """Looks are those of the protocol, whoever makes the blocks."""
     return Plan(
         workload=asked.suite,
         scenario=SCENARIO,
@@ -166,6 +187,8 @@ def _plan(asked: Asked, experiment: Experiment, device: Device) -> Plan:
         baseline=NO_BASELINE,
         seed=experiment.seed,
         blocks=1,
+        looks=experiment.protocol.looks,
+        look_level=experiment.protocol.look_level,
         min_requests=experiment.protocol.min_requests,
         thresholds=experiment.thresholds,
         trials=(),

@@ -119,7 +119,7 @@ class Session:
             found, ticks = in_process.measure(
                 requested, self._experiment.protocol, telemetry, self._clocks_hz.get(name, math.nan)
             )
-        except Exception as error:
+        except BaseException as error:  # interrupted, skipped: it is over all the same
             reason = _storable(wire.told(error))
             run.append_trial(TrialRecord(**common, status="failed", reason=reason))
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
         )
     stored = Run.open(folder)
     description = stored.read_json("run.json")
+    if isinstance(description, dict) and "suite" in description:
+        raise ConfigError(
+            "the blocks of this run are sessions of pytest",
+            where=str(folder),
+            hint=f"add one in the suite's own folder: pytest --bench-run {shlex.quote(str(folder.absolute()))}",
+        )
     try:
         again, folders = (
             [str(o) for o in description["overrides"]],
