@@ -90,14 +90,17 @@ class History:
         return sorted(found, key=lambda item: (-item[1].first.when.timestamp(), -abs(math.log(item[1].shift.ratio))))
 
 
-def history(runs: Iterable[StoredRun], set_aside: Sequence[SetAside] = ()) -> History:
-    """`set_aside`: what could not even be read. Runs are taken one by one, and only means are kept of them."""
-    aside = list(set_aside)
+def history(runs: Iterable[StoredRun | SetAside]) -> History:
+    """Of runs, and of what could not even be read. They are taken one by one, and only means are kept of them."""
+    aside: list[SetAside] = []
     nights: list[Night] = []
     points: dict[Key, list[Point]] = {}
     options: dict[Key, Options] = {}
     without: dict[Key, list[tuple[datetime, str]]] = {}
     for run in runs:
+        if isinstance(run, SetAside):
+            aside.append(run)
+            continue
         aside += [SetAside(f"{run.name}, {item.where}", item.why) for item in run.set_aside]
         if why := _useless(run):
             aside.append(SetAside(run.name, why))

@@ -91,7 +91,7 @@ def test_what_cannot_be_used_is_set_aside_with_its_reason() -> None:
     spoiled = replace(spoiled, trials=tuple(t.model_copy(update={"status": "invalid"}) for t in spoiled.trials))
     nameless = replace(nameless, description={}, folder=nameless.folder.with_name("whenever"))
     marked = replace(good, set_aside=(SetAside("trials.jsonl, line 3", "torn"),))
-    found = history([marked, rehearsed, spoiled, nameless], [SetAside("20250101", "its plan cannot be read")])
+    found = history([SetAside("20250101", "its plan cannot be read"), marked, rehearsed, spoiled, nameless])
     assert [item.where for item in found.set_aside] == [
         "20250101", f"{good.name}, trials.jsonl, line 3", rehearsed.name, spoiled.name, "whenever",
     ]  # fmt: skip
