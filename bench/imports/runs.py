@@ -22,6 +22,8 @@ from bench.records import Estimate, Imported, Latency, Missing, Name, Plan, Plan
 from bench.store import Run
 from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run, stranger
 
+Cell = tuple[str, str]
+"""(partition, optimization)"""
 RUN_FORMAT = 1
 PROTOCOL = "imported"
 BASELINE = "fp32"
@@ -45,8 +47,8 @@ def create(found: Found, results_dir: Path) -> Path:
     """A new run of all that was found: its folder. Raises InputError, before anything is written."""
     place = _one_place(found.measured)
     _each_file_once(found.imported.files)
-    trials = _trials(found, (), frozenset())
-    plan = _plan(place, trials, _with_missing(found.imported, trials))
+    trials = _trials(found, None, frozenset())
+    plan = _plan(place, (), trials, _with_missing(found.imported, trials))
     stored = Run.create(results_dir, f"{clock.file_stamp()}-{place.workload}-{place.scenario}")
     stored.write_json("run.json", _description(found, place))
     _write(stored, plan, trials, found)
@@ -56,15 +58,13 @@ def create(found: Found, results_dir: Path) -> Path:
 def add(found: Found, folder: Path) -> Path:
     """More cells, or more repetitions of those that there are, in a run that was imported before. The plan is written
     last: until then nothing of what is added counts, so an import that is broken off can be made again."""
-    before = read_run(folder)
     place = _one_place(found.measured)
-    _fits(before, found, place)
+    _fits(read_run(folder), found, place)
     stored = Run.open(folder)
-    lines = frozenset(trial.id for trial in stored.trials())
-    trials = _trials(found, before.trials, lines)
-    assert before.plan.imported is not None
-    merged = _merged(before.plan.imported, _with_missing(found.imported, trials))
-    plan = _plan(place, [*before.trials, *trials], merged)
+    before = read_run(folder)  # again: another import may have ended before this one held the folder
+    earlier = _fits(before, found, place)
+    trials = _trials(found, before, frozenset(trial.id for trial in stored.trials()))
+    plan = _plan(place, before.plan.trials, trials, _merged(earlier, _with_missing(found.imported, trials)))
     _write(stored, plan, trials, found)
     return stored.folder
 
@@ -129,8 +129,8 @@ def _told(place: Place) -> None:
         )
 
 
-def _fits(before: StoredRun, found: Found, place: Place) -> None:
-    """Whether it can stand in the same run."""
+def _fits(before: StoredRun, found: Found, place: Place) -> Imported:
+    """Whether it can stand in the same run; what that was imported from so far."""
     where, plan = f"--into {before.folder}", before.plan
     if plan.imported is None:
         raise InputError(
@@ -152,13 +152,8 @@ def _fits(before: StoredRun, found: Found, place: Place) -> None:
                 where=where,
                 hint="leave --into out for a run of its own: they cannot be compared",
             )
-    if before.set_aside:
-        first = before.set_aside[0]
-        raise InputError(
-            f"this run cannot be read as a whole: {first.why}", where=f"{before.folder}, {first.where}",
-            hint="import all files again into a new run",
-        )  # fmt: skip
     _each_file_once((*plan.imported.files, *found.imported.files))
+    return plan.imported
 
 
 def _each_file_once(files: Sequence[SourceFile]) -> None:
@@ -186,27 +181,28 @@ def _merged(before: Imported, new: Imported) -> Imported:
 # --- records ---
 
 
-def _trials(found: Found, before: Sequence[TrialRecord], taken: frozenset[str]) -> list[TrialRecord]:
+def _trials(found: Found, before: StoredRun | None, taken: frozenset[str]) -> list[TrialRecord]:
     """A line for each measurement. `taken`: names of lines that are there; some may be of an import that was broken
     off."""
-    repetitions: dict[tuple[str, str], int] = {}
-    batches: dict[tuple[str, str], tuple[int, int]] = {}
-    for trial in before:
-        cell = (trial.partition, trial.optimization)
-        repetitions[cell] = max(repetitions.get(cell, 0), trial.block)
-        batches[cell] = (trial.batch_size, trial.tenants)
-    names = set(taken) | {trial.id for trial in before}
+    repetitions: dict[Cell, int] = {}
     positions: dict[int, int] = {}
-    for trial in before:
-        positions[trial.block] = max(positions.get(trial.block, 0), trial.position)
+    for planned in before.plan.trials if before else ():
+        cell = (planned.partition, planned.optimization)
+        repetitions[cell] = max(repetitions.get(cell, 0), planned.block)
+        positions[planned.block] = max(positions.get(planned.block, 0), planned.position)
+    shapes = {
+        (trial.partition, trial.optimization): (trial.batch_size, trial.tenants)
+        for trial in (before.trials if before else ())
+    }
+    names = {*taken, *(planned.id for planned in (before.plan.trials if before else ()))}
     trials = []
     for one in found.measured:
         place = one.place
         cell = (place.partition or "full", place.optimization)
         shape = (place.batch_size or 1, place.tenants or 1)
-        if batches.setdefault(cell, shape) != shape:
+        if shapes.setdefault(cell, shape) != shape:
             raise InputError(
-                f"{cell[1]} on {cell[0]} was measured with {batches[cell][0]} items a request by {batches[cell][1]} "
+                f"{cell[1]} on {cell[0]} was measured with {shapes[cell][0]} items a request by {shapes[cell][1]} "
                 f"tenants, and with {shape[0]} by {shape[1]}",
                 where="bench import",
                 hint="these are two: name the second otherwise, optimization=..., or import it into a run of its own",
@@ -221,9 +217,7 @@ def _trials(found: Found, before: Sequence[TrialRecord], taken: frozenset[str]) 
     return trials
 
 
-def _trial(
-    imported: Imported, one: Measured, cell: tuple[str, str], name: str, block: int, position: int
-) -> TrialRecord:
+def _trial(imported: Imported, one: Measured, cell: Cell, name: str, block: int, position: int) -> TrialRecord:
     place = one.place
     latencies_ms = np.asarray(one.latencies_ms, dtype=np.float64)
     _possible(one, latencies_ms)
@@ -283,18 +277,20 @@ def _quantiles(latencies_ms: np.ndarray[Any, np.dtype[np.float64]]) -> Latency:
     return Latency(p50=p50, p90=p90, p95=p95, p99=p99, mean=latencies_ms.mean())
 
 
-def _plan(place: Place, trials: Sequence[TrialRecord], imported: Imported) -> Plan:
-    names = [trial.optimization for trial in trials]
+def _plan(place: Place, before: Sequence[PlannedTrial], trials: Sequence[TrialRecord], imported: Imported) -> Plan:
+    """Of the trials that were planned before, and of the new ones."""
     fields = PlannedTrial.model_fields
-    planned = tuple(PlannedTrial(**{name: getattr(trial, name) for name in fields}) for trial in trials)
+    new = [PlannedTrial(**{name: getattr(trial, name) for name in fields}) for trial in trials]
+    planned = [*before, *new]
+    names = [trial.optimization for trial in planned]
     plan = Plan(
         workload=place.workload, scenario=place.scenario, device=place.device, device_kind=place.device_kind,
         rehearsal=False, protocol=PROTOCOL, baseline=BASELINE if BASELINE in names else names[0], seed=0,
-        blocks=max(trial.block for trial in trials), imported=imported,
+        blocks=max(trial.block for trial in planned), imported=imported,
         trials=tuple(sorted(planned, key=lambda trial: (trial.block, trial.position))), infeasible=(),
         estimate=Estimate(trials_s=0.0, builds=0),
     )  # fmt: skip
-    for plain, trial in zip(planned, trials, strict=True):
+    for plain, trial in zip(new, trials, strict=True):
         if why := stranger(plan, plain, trial):  # whoever reads the run would set it aside
             raise _impossible(why)
     return plan

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError, InputError
-from bench.imports import runs
-from bench.imports.imported import Place
+from bench.imports import restored, runs
+from bench.imports.imported import Place, WholeRun
 from bench.imports.tools import TOOLS, importer, kind
 from bench.judge import table
 from bench.report import console
@@ -34,18 +34,31 @@ def run(tool: str, words: Sequence[str], into: str | None, results_dir: str, as_
     if not files:
         raise InputError("no file is named", where=f"bench import {tool}", hint=f"{tool} is read from: {reader.reads}")
     found = reader.read(files, said)
-    folder = runs.add(found, Path(into)) if into is not None else runs.create(found, Path(results_dir))
-    stored = read_run(folder)
-    _show(stored, len(found.measured), as_json)
+    if isinstance(found, WholeRun):
+        folder, added = _restored(found, files, into, results_dir), len(found.trials)
+    else:
+        folder = runs.add(found, Path(into)) if into is not None else runs.create(found, Path(results_dir))
+        added = len(found.measured)
+    _show(read_run(folder), added, as_json)
     return 0
+
+
+def _restored(whole: WholeRun, files: Sequence[Path], into: str | None, results_dir: str) -> Path:
+    if into is not None or len(files) != 1:
+        raise InputError(
+            "this file holds a whole run of bench: it becomes a run of its own",
+            where=f"bench import {' '.join(map(str, files))}",
+            hint="import it alone, and without --into",
+        )
+    return restored.create(whole, files[0], Path(results_dir))
 
 
 def _show(stored: StoredRun, added: int, as_json: bool) -> None:
     plan, rows = stored.plan, table.rows(stored.plan, stored.trials)
-    assert plan.imported is not None
     if as_json:
         content: dict[str, Any] = {
-            "run": str(stored.folder), "imported": plan.imported.model_dump(), "device": plan.device,
+            "run": str(stored.folder), "imported": plan.imported.model_dump() if plan.imported else None,
+            "device": plan.device,
             "workload": plan.workload, "scenario": plan.scenario, "baseline": plan.baseline, "added": added,
             "trials": len(plan.trials), "rows": [table.to_json(row) for row in rows],
         }  # fmt: skip
@@ -53,7 +66,8 @@ def _show(stored: StoredRun, added: int, as_json: bool) -> None:
     else:
         console.print_table(plan, rows)
     where = shlex.quote(str(stored.folder))
-    say(f"stored in {stored.folder}; next: bench verify {where}, or more of it by bench import ... --into {where}")
+    more = f", or more of it by bench import ... --into {where}" if plan.imported else ""
+    say(f"stored in {stored.folder}; next: bench verify {where}{more}")
 
 
 def _list(as_json: bool) -> int:
@@ -66,7 +80,7 @@ def _list(as_json: bool) -> int:
     for name in TOOLS:
         sys.stdout.write(f"{name:{width}}  {kind(name).reads}\n")
         for option, what in kind(name).takes.items():
-            sys.stdout.write(f"{'':{width}}    {option}{'...' if option.endswith('.') else ''}=  {what}\n")
+            sys.stdout.write(f"{'':{width}}    {option}{'FIELD' if option.endswith('.') else ''}=  {what}\n")
     return 0
 
 
@@ -78,6 +92,10 @@ def _split(words: Sequence[str]) -> tuple[dict[str, str], list[Path]]:
         name, sign, value = word.partition("=")
         if not sign or _exists(word):
             files.append(Path(word))
+        elif not _writable(word):
+            raise ConfigError(
+                f"{name}= is no text in UTF-8", where=f"{name}=", hint="type it again in a UTF-8 terminal"
+            )
         elif name in options:
             raise ConfigError(f"{name}= is said twice", where=word, hint="say it once, or import the files one by one")
         else:
@@ -90,6 +108,15 @@ def _exists(word: str) -> bool:
         return Path(word).exists()
     except (OSError, ValueError):  # longer than a name may be, or with a zero byte in it
         return False
+
+
+def _writable(word: str) -> bool:
+    """Bytes that are no text come as halves of characters, which no file can hold."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _place(told: Mapping[str, str]) -> Place:
