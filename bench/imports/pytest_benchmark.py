@@ -100,7 +100,7 @@ def _safe(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _place(document: Mapping[str, Any], entry: Mapping[str, Any], names: Mapping[str, str], said: Place) -> Place:
