@@ -15,6 +15,7 @@ LOCK=${LOCK:-/tmp/bench-$GPU.lock}
 #
 # Exit codes: 0 not slower, 1 slower, 4 not enough evidence, 75 another night is on this GPU; others: docs/nightly.md.
 set -eu
+trap '[ $? -ne 1 ] || [ "${code:-0}" -eq 1 ] || exit 2' EXIT # 1 says slower, and nothing else may
 
 say() { printf 'nightly: %s\n' "$*" >&2; }
 
@@ -35,7 +36,7 @@ flock -n 9 || {
 
 mkdir -p "$NIGHTS"
 NIGHTS=$(cd "$NIGHTS" && pwd)
-night=$NIGHTS/$(date -u +%Y%m%dT%H%M%SZ)
+night=$NIGHTS/$(date -u +%Y%m%dT%H%M%SZ)-$$
 mkdir "$night"
 log=$night/night.log
 trap : INT TERM # bench is told as well, and stores what it has; the summary is written in any case
@@ -86,7 +87,7 @@ cat "$night/summary"
 
 [ "$code" -ne 0 ] || printf '%s\n' "$commit" > "$NIGHTS/last-good"
 # What is older than the last $KEEP goes; nothing but folders that this script made has such a name.
-find "$NIGHTS" -maxdepth 1 -type d -name '[0-9]*T[0-9]*Z' | sort -r | tail -n "+$((KEEP + 1))" | while read -r old; do
+find "$NIGHTS" -maxdepth 1 -type d -name '[0-9]*T[0-9]*Z-*' | sort -r | tail -n "+$((KEEP + 1))" | while read -r old; do
   rm -rf "$old"
 done
 exit "$code"
