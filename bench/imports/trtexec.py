@@ -18,7 +18,7 @@ from bench.records import Imported
 TIMES_HINT = "trtexec writes it with --exportTimes=times.json"
 PROFILE_HINT = "trtexec writes it with --exportProfile=profile.json"
 BOTH_HINT = "give times.json of --exportTimes, and beside it profile.json of --exportProfile if there is one"
-LATENCY, START, END, ENQUEUE = "latencyMs", "startH2dMs", "endD2hMs", "startEnqMs"
+LATENCY, START, END = "latencyMs", "startH2dMs", "endD2hMs"
 PARTS = ("h2dMs", "computeMs", "d2hMs")
 
 
@@ -64,11 +64,9 @@ def _measured(
     window_s = (end - begin) / 1e3
     if window_s <= 0:
         raise wrong(file, f"its inferences begin at {begin:g} ms and end at {end:g} ms", TIMES_HINT)
-    queued_s = (end - min(begin, *(row[ENQUEUE] for row in rows))) / 1e3
     rate = len(rows) * (place.batch_size or 1) / window_s
     detail: dict[str, Any] = {
         "file": file_name(file),
-        "from_first_enqueue_s": queued_s,
         "mean_ms": {name: sum(row[name] for row in rows) / len(rows) for name in PARTS},
     }
     if layers:
@@ -85,7 +83,7 @@ def _measured(
 
 
 def _inference(file: Path, record: Mapping[str, Any], where: str) -> dict[str, float]:
-    row = {name: number(file, record, name, where, TIMES_HINT) for name in (START, END, ENQUEUE, LATENCY, *PARTS)}
+    row = {name: number(file, record, name, where, TIMES_HINT) for name in (START, END, LATENCY, *PARTS)}
     if row[END] < row[START]:
         raise wrong(file, f"{where} ends before it begins", TIMES_HINT)
     return row

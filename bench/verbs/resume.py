@@ -35,6 +35,12 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
             where=str(folder),
             hint=f"add one in the suite's own folder: pytest --bench-run {shlex.quote(str(folder.absolute()))}",
         )
+    if isinstance(description, dict) and "imported_at" in description:
+        raise ConfigError(
+            "this run was imported from another tool: bench has nothing to measure in it",
+            where=str(folder),
+            hint=f"add what that tool measured by bench import ... --into {shlex.quote(str(folder))}",
+        )
     try:
         again, folders = (
             [str(o) for o in description["overrides"]],

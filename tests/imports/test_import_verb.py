@@ -138,6 +138,11 @@ def test_what_does_not_belong_into_the_run_is_refused(bench: Forked, folder: Pat
     assert "plan cannot be read" in what
 
 
+def test_an_import_is_not_resumed(bench: Forked, folder: Path) -> None:
+    what, _, hint = three_lines(bench("run", "--resume", str(folder), cwd=folder).stderr)
+    assert "imported from another tool" in what and "--into" in hint
+
+
 def test_two_copies_in_one_call_count_once(bench: Forked, tmp_path: Path) -> None:
     what, _, _ = refused(bench, tmp_path, FP32, str(FP32), *SAID, "optimization=fp32")
     assert "the same file" in what
