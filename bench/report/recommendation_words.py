@@ -24,6 +24,7 @@ ANSWER_WORDS = {
     "impossible": "It is impossible", "does_not_apply": "It does not apply here",
 }  # fmt: skip
 SLOWED = 1.05
+MOST_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -97,20 +98,77 @@ def laid_out(candidate: Candidate) -> str:
 
 
 def wanted(answer: Answer) -> list[tuple[str, str]]:
-    """The need, key by key as the user wrote it, and what was left to the defaults."""
+    """The need, key by key: the user's own word for it, and what it means."""
     need = answer.need
-    told = [(key, _told(value)) for key, value in need.told().items()]
-    if "headroom" not in dict(told):
-        told.append(("headroom", f"{need.headroom:g} (default)"))
-    if "objective" not in dict(told):
-        told.append(("objective", f"{need.aim} (default)"))
-    return told
+    said = {
+        "workload": need.workload,
+        "scenario": need.scenario,
+        "p99_ms": need.p99_ms and f"99 of 100 requests of each tenant are answered within {need.p99_ms:g} ms",
+        "throughput_per_s": need.throughput_per_s
+        and f"{number(need.throughput_per_s)} items/s, all tenants on all devices together",
+        "tenant_throughput_per_s": need.tenant_throughput_per_s
+        and f"{number(need.tenant_throughput_per_s)} items/s for each tenant",
+        "devices": need.devices and f"at most {counted(need.devices, 'device')}",
+        "tenants": need.tenants and f"at least {counted(need.tenants, 'tenant')} on one device",
+        "quality_loss_below": need.quality_loss_below
+        and f"at most {points(need.quality_loss_below)} lost against the baseline",
+        "isolation": need.isolation and f"tenants are separated to the level {need.isolation} or better",
+        "memory": need.tenant_memory_bytes and f"{gib(need.tenant_memory_bytes)} for each tenant",
+        "scene": need.scene and need.scene.replace("_", " "),
+        "prices": _prices(answer),
+        "budget": _budget(answer),
+        "headroom": f"{100 * need.headroom:.3g} % of load and memory stay free",
+        "objective": f"of what satisfies all that, {BEST_WORDS[need.aim]}",
+    }
+    return [(key, text) for key, text in said.items() if text]
 
 
-def _told(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_told(inside)}" for key, inside in value.items())
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _prices(answer: Answer) -> str:
+    prices = answer.need.prices
+    if prices is None:
+        return ""
+    parts = []
+    if prices.price_per_hour:
+        parts.append(f"{prices.price_per_hour:g} {prices.currency}".strip() + " for an hour of a device")
+    if prices.power:
+        parts.append(f"{prices.power.price_per_kwh:g} {prices.currency}".strip() + " for a kWh")
+        if prices.power.watts:
+            parts.append(f"a device draws {prices.power.watts:g} W, as you say")
+    return ", ".join(parts)
+
+
+def _budget(answer: Answer) -> str:
+    budget = answer.need.budget
+    if budget is None:
+        return ""
+    bounds = ((budget.per_million, "for a million inferences"), (budget.per_month, "a month"))
+    return ", ".join(f"at most {bound:g} {_currency(answer)} {per}" for bound, per in bounds if bound)
+
+
+def made_of(candidate: Candidate) -> str:
+    """What was done to the model and what runs it, as run.json names them; "" where it cannot be read."""
+    config = candidate.run.description.get("config")
+    optimizations = config.get("optimizations") if isinstance(config, dict) else None
+    node = optimizations.get(candidate.optimization) if isinstance(optimizations, dict) else None
+    if not isinstance(node, dict):
+        return ""
+    passes = node.get("passes")
+    steps = [_step(one) for one in (passes if isinstance(passes, list) else [])[:MOST_STEPS]]
+    return ", then ".join(step for step in (*steps, _step(node.get("runtime"))) if step)
+
+
+def _step(node: object) -> str:
+    """ "PruneStructured (ratio 0.5)"."""
+    target = node.get("_target_") if isinstance(node, dict) else None
+    if not isinstance(node, dict) or not isinstance(target, str):
+        return ""
+    plain = [
+        f"{str(key)[:40]} {str(value)[:60]}"
+        for key, value in node.items()
+        if key != "_target_" and isinstance(value, (str, int, float)) and value is not False
+    ]
+    name = target.rpartition(".")[2][:60]
+    return f"{name} ({', '.join(plain[:MOST_STEPS])})" if plain else name
 
 
 def _headline(answer: Answer) -> str:
@@ -147,7 +205,7 @@ def _lead(answer: Answer) -> str:
 def _facts(answer: Answer, best: Weighed) -> list[tuple[str, str]]:
     found, need = best.candidate, answer.need
     share = f"{100 * need.headroom:.3g} %"
-    facts = []
+    facts = [("the model", made)] if (made := made_of(found)) else []
     if found.throughput and answer.per_s:
         facts.append(("measured throughput", f"{of(found.throughput, 'items/s')}, all tenants together, at full load"))
         facts.append(

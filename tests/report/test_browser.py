@@ -1,41 +1,22 @@
-"""The HTML form in a real browser: it renders, it asks no network, and what is meant to work works.
-
-It needs Chromium: Debian's (`apt-get install chromium`, which `make browser` does), or one named in BENCH_CHROMIUM.
-"""
+"""The HTML form in a real browser: it renders, it asks no network, and what is meant to work works."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 from rich_report import SPOILED, report, spoil_telemetry, stored
 
 from bench.report import html
 from bench.report.data import build
 
 Scheme = Literal["light", "dark"]
-CHROMIUM = os.environ.get("BENCH_CHROMIUM") or "/usr/bin/chromium"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 400, "height": 800}
 SPOILED_ID = re.compile("^003-..-full-slow$")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        pytest.fail(f"there is no {CHROMIUM}: apt-get install chromium, or name one in BENCH_CHROMIUM", pytrace=False)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from bench.judge.recommend.candidates import Candidate, candidates, device_node
 from bench.judge.recommend.figures import Figure
 from bench.judge.recommend.findings import Finding, cost_per_month, devices_needed, findings
 from bench.judge.recommend.measuring import Suggestion, suggestions
-from bench.judge.recommend.need import Need
+from bench.judge.recommend.need import LOWER_IS_BETTER, Need
 from bench.judge.recommend.pareto import Front, front
-from bench.judge.recommend.rules_of_thumb import LOWER_IS_BETTER, Said, advantage, judged, rules_for
+from bench.judge.recommend.rules_of_thumb import Said, advantage, judged, rules_for
 from bench.judge.speedup import SpeedUp
 from bench.stored import StoredRun
 
@@ -117,23 +117,17 @@ def answer(runs: Sequence[StoredRun], need: Need) -> Answer:
             )
             for rule in rules
         ),
-        to_measure=tuple(suggestions([(item.candidate, item.findings) for item in weighed], need, best is not None)),
+        to_measure=tuple(
+            suggestions([(item.candidate, item.findings) for item in weighed], need, best.candidate if best else None)
+        ),
         per_s=per_s,
         devices=devices_needed(need, best.candidate.throughput.low) if best and best.candidate.throughput else None,
         month=cost_per_month(best.candidate, need) if best else None,
     )
 
 
-def objective_figure(candidate: Candidate, need: Need) -> Figure | None:
-    """What is to be as little, or of throughput as much, as possible."""
-    return {
-        "cost": candidate.cost, "energy": candidate.energy, "throughput": candidate.throughput,
-        "latency": candidate.p99,
-    }[need.aim]  # fmt: skip
-
-
 def _rank(item: Weighed, need: Need) -> float:
-    found = objective_figure(item.candidate, need)
+    found = item.candidate.figure(need.aim)
     assert found is not None, "what has no such number does not satisfy"
     return found.estimate if need.aim in LOWER_IS_BETTER else -found.estimate
 

@@ -33,13 +33,15 @@ class Suggestion:
 Weighed = Sequence[tuple[Candidate, Sequence[Finding]]]
 
 
-def suggestions(weighed: Weighed, need: Need, answered: bool) -> Iterator[Suggestion]:
-    """For candidates that are open; where all fail, for what might satisfy."""
+def suggestions(weighed: Weighed, need: Need, best: Candidate | None) -> Iterator[Suggestion]:
+    """For candidates that are open, and not behind the best anyway; where all fail, for what might satisfy."""
+    answered = best is not None
     still_open = [
         (candidate, lacking)
         for candidate, found in weighed
         if (lacking := [finding for finding in found if finding.outcome in ("uncertain", "unmeasured")])
         and not any(finding.outcome == "unmet" for finding in found)
+        and (best is None or candidate.ahead_of(best, need.aim))
     ]
     lacks = {finding.lack for _, lacking in still_open for finding in lacking}
     for run in dict.fromkeys(candidate.run.folder for candidate, _ in still_open):

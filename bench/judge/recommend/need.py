@@ -17,6 +17,7 @@ from bench.stored import content, first_line
 Level = Literal["high", "medium", "general"]
 Scene = Literal["inference", "multi_tenant", "development", "training", "mixed"]
 Objective = Literal["cost", "energy", "throughput", "latency"]
+LOWER_IS_BETTER: tuple[Objective, ...] = ("cost", "energy", "latency")
 GIB = 2**30
 GOALS = (
     "p99_ms", "throughput_per_s", "tenant_throughput_per_s", "devices", "tenants", "quality_loss_below", "isolation",

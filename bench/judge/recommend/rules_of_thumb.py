@@ -13,13 +13,12 @@ from typing import Literal
 from bench.judge.arranged import logs, over, ratio_of
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.deployment import Division
-from bench.judge.recommend.need import Objective, Scene
+from bench.judge.recommend.need import LOWER_IS_BETTER, Objective, Scene
 from bench.judge.speedup import SpeedUp
 from bench.records import PROCESS, Plan
 
 DOCUMENT = "GPU虚拟化最佳实践, v1.0"
 Answer = Literal["agrees", "disagrees", "cannot_say", "impossible", "does_not_apply"]
-LOWER_IS_BETTER: tuple[Objective, ...] = ("cost", "energy", "latency")
 
 
 @dataclass(frozen=True)
