@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bench.judge import comparison_reasons
 from bench.judge.comparison import FEWEST, Comparison, Decision, Metric, Obstacle, Outcome, Series, Test, decide
 from bench.judge.comparison_reasons import percent
-from bench.judge.day_to_day import ASSUMED, MEASURES, Apart, Sample, apart
+from bench.judge.day_to_day import Apart, Sample, apart
 from bench.judge.differences import Difference, differences
 from bench.judge.matched import Part, batches_of, names, parts_of, tells, unlike
 from bench.judge.metrics import P99, tail_needs
@@ -68,8 +68,7 @@ class _Across:
         day_to_day: float | None,
     ) -> None:
         self._overrides = overrides
-        self._tau = ASSUMED if day_to_day is None else day_to_day
-        self._told = day_to_day is not None
+        self._day_to_day = day_to_day
         self._candidates = candidate
         self._matched: dict[Series, Matched] = {}
         for run in base:
@@ -99,10 +98,13 @@ class _Across:
             if not found.base:
                 yield f"only the candidate measured {series}"
             elif found.candidate:
-                left_out = (p for p in self._alike(found) if p.obstacle)
-                yield from (f"left out: {series} of {part.run.name}: {part.obstacle}" for part in left_out)
-        if self._told and any(len(self._counted(found)) >= MEASURES for found in self._matched.values()):
-            yield "--day-to-day is not used where three or more base runs tell how much they differ"
+                for side in (self._alike(found), found.candidate):
+                    if any(not part.obstacle for part in side):  # otherwise the outcome says why
+                        left_out = (part for part in side if part.obstacle)
+                        yield from (f"left out: {series} of {part.run.name}: {part.obstacle}" for part in left_out)
+                for one in self._asked(series, found):
+                    if one.found and one.found.doubted:
+                        yield f"the base runs of {series} differ by more than --day-to-day says, in {one.metric}"
         if any(run.plan.against for run in self._candidates):
             yield "of runs that were measured with --against only the newer version is compared here"
 
@@ -127,7 +129,7 @@ class _Across:
             if threshold is None or not tells(metric, first.run, base, candidate):
                 continue
             obstacle = self._obstacle(found, base, candidate, metric)
-            told = None if obstacle else apart(_samples(base, metric), _samples(candidate, metric), self._tau)
+            told = None if obstacle else apart(_samples(base, metric), _samples(candidate, metric), self._day_to_day)
             yield Asked(series, metric, threshold, base, candidate, obstacle, told)
 
     def _obstacle(
@@ -173,13 +175,13 @@ class _Across:
             base_units=len(asked.base),
             candidate_units=len(asked.candidate),
             more=more,
-            assumed="" if told is None or told.measured else self._assumption(),
+            assumed="" if told is None or told.tau is None else self._assumption(told.tau),
         )
 
-    def _assumption(self) -> str:
-        says = "as --day-to-day says" if self._told else "which nobody measured"
+    def _assumption(self, tau: float) -> str:
+        says = "which nobody measured" if self._day_to_day is None else "as --day-to-day says"
         return (
-            f"runs of the same thing differ by {percent(self._tau)} from day to day (standard deviation), {says}; "
+            f"runs of the same thing differ by {percent(tau)} from day to day (standard deviation), {says}; "
             "three or more BASE runs would measure it, and `bench run --against` needs no such assumption"
         )
 
@@ -205,7 +207,7 @@ class _Across:
 
     def _unmeasured(self, series: Series, found: Matched) -> Outcome:
         plan = found.base[0].run.plan
-        threshold = self._thresholds(found.base[0]).throughput or 0.0
+        threshold: float | None = getattr(self._thresholds(found.base[0]), plan.measures)
         return Outcome(
             series,
             plan.measures,

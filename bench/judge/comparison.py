@@ -97,7 +97,7 @@ class Outcome:
 
     ratio: speed of the candidate over that of the base, with its 95 % interval; None for quality.
     slow_down: how much more of its cost the candidate takes, as a share; of quality the accuracy that it lost.
-    threshold: the least of that which matters.
+    threshold: the least of that which matters; None where it is not judged.
     units: valid blocks (pairs of them within one run) or runs on each side. `blocks`: the last block that it rests on,
     within one run.
     more: about how many more units would decide it, four times in five.
@@ -108,7 +108,7 @@ class Outcome:
     metric: Metric
     outcome: Word
     reason: str
-    threshold: float
+    threshold: float | None
     base: str
     candidate: str
     ratio: SpeedUp | None = None

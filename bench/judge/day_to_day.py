@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import chdtrc
 
 from bench.judge.comparison import Shift
 
@@ -19,6 +20,7 @@ MEASURES = 3
 """Base runs whose spread measures the day's deviation: of two, an interval would be twelve times its standard error."""
 ASSUMED = 0.01
 """Standard deviation from day to day where nobody tells and there are fewer runs: a machine of one's own, quiet."""
+DOUBT = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,38 +39,49 @@ class Sample:
 
 @dataclass(frozen=True)
 class Apart:
-    """`run_sd`: standard deviation of one run's mean. measured: by the base runs, not assumed."""
+    """`run_sd`: standard deviation of one run's mean. tau: what was taken for the day's deviation; None: the base runs'
+    own spread measured it. doubted: three or more of them differ by more than `tau` allows, once in a hundred."""
 
     shift: Shift
     run_sd: float
-    measured: bool
+    tau: float | None
+    doubted: bool = False
 
 
-def apart(base: Sequence[Sample], candidate: Sequence[Sample], tau: float) -> Apart:
-    """At least one on each side; `tau` counts where fewer than three base runs are there."""
+def apart(base: Sequence[Sample], candidate: Sequence[Sample], told: float | None) -> Apart:
+    """At least one run on each side. `told`: the day's deviation, where somebody knows it."""
     before, after = len(base), len(candidate)
     mean = float(np.mean([run.mean for run in candidate]) - np.mean([run.mean for run in base]))
     halves = 1 / before + 1 / after
     within = float(np.mean([run.error**2 for run in base]))
-    if before < MEASURES:
+    spread = _squares([run.mean for run in base])
+    if told is not None or before < MEASURES:
+        tau = ASSUMED if told is None else told
         parts = [
             *((run.error**2 / before**2, run.blocks - 1) for run in base),
             *((run.error**2 / after**2, run.blocks - 1) for run in candidate),
             (tau**2 * halves, math.inf),
         ]
-        return Apart(Shift(mean, *_together(parts)), math.sqrt(tau**2 + within), False)
+        expected = tau**2 + within
+        doubted = before >= MEASURES and spread > 0 and _too_far(spread, expected, before - 1)
+        return Apart(Shift(mean, *_together(parts)), math.sqrt(expected), tau, doubted)
     degrees = before + after - 2
-    squares = sum(_squares([run.mean for run in runs]) for runs in (base, candidate))
+    squares = spread + _squares([run.mean for run in candidate])
     # Never less than what the blocks tell: three runs that agree by chance, or are copies, would claim too much.
     variance = max(squares / degrees, within)
-    # A candidate of fewer or noisier blocks than the base runs had is surer by none of their spread.
+    # A candidate of fewer or noisier blocks than the base runs had errs by more than their spread shows.
     extra = max(0.0, float(np.mean([run.error**2 for run in candidate])) - within) / after
     parts = [(variance * halves, degrees), (extra, sum(run.blocks - 1 for run in candidate))]
-    return Apart(Shift(mean, *_together(parts)), math.sqrt(variance), True)
+    return Apart(Shift(mean, *_together(parts)), math.sqrt(variance), None)
 
 
 def _squares(values: Sequence[float]) -> float:
     return float(((np.asarray(values) - np.mean(values)) ** 2).sum())
+
+
+def _too_far(squares: float, variance: float, degrees: int) -> bool:
+    """Whether such a sum of squares comes less than once in a hundred."""
+    return variance == 0 or float(chdtrc(degrees, squares / variance)) < DOUBT
 
 
 def _together(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -76,4 +89,4 @@ def _together(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
     Satterthwaite 1946)."""
     total = sum(variance for variance, _ in parts)
     uncertain = sum(variance**2 / degrees for variance, degrees in parts)
-    return math.sqrt(total), total**2 / uncertain if uncertain > 0 else math.inf
+    return math.sqrt(total), max(1.0, total**2 / uncertain) if uncertain > 0 else math.inf

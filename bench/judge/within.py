@@ -32,8 +32,12 @@ from bench.judge.metrics import P99, tail_needs
 from bench.judge.points import points_lost
 from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired
-from bench.records import ALL, Plan, PlannedTrial, Thresholds
+from bench.judge.versions import version_differences, version_words
+from bench.records import ALL, PROCESS, Plan, PlannedTrial, Thresholds
 from bench.stored import StoredRun
+
+THIS = "this version"
+"""What is measured in plain processes."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,15 @@ class Asked:
 def within(run: StoredRun, thresholds: Thresholds | None = None) -> Comparison:
     """The versions that the run's plan sets against each other. `thresholds`: default those of the plan."""
     found = _Within(run, thresholds or run.plan.thresholds)
-    sides = list(run.plan.against.items())
+    bases = [[trial for trial in run.trials if trial.isolation == name] for name in run.plan.against]
+    named = zip(run.plan.against, bases, strict=True)
+    newer = [THIS if name == PROCESS else name for name in dict.fromkeys(run.plan.against.values())]
     return Comparison(
-        ", ".join(base for base, _ in sides),
-        ", ".join(candidate for _, candidate in sides),
+        ", ".join(version_words(trials) or name for name, trials in named),
+        ", ".join(newer),
         [*found.outcomes().values(), *found.points(), *found.unmeasured()],
         list(found.notes()),
+        [item for trials in bases for item in version_differences(trials, run.description)],
     )
 
 
@@ -149,7 +156,7 @@ class _Within:
     def unmeasured(self) -> Iterator[Outcome]:
         """Series of the base version that the candidate was not even planned to measure."""
         matched = {sides.base for sides in self._sides}
-        threshold = self._thresholds.throughput or 0.0
+        threshold: float | None = getattr(self._thresholds, self._plan.measures)
         for cell in self._cells:
             part = self._parts[cell[0]]
             if part.isolation in self._plan.against and cell not in matched and cell[1] != self._plan.again:
@@ -199,10 +206,11 @@ class _Within:
     def _tells(self, asked: Asked) -> bool:
         """Whether the run measures that, all through. What it was planned to measure is asked for in any case."""
         if asked.metric == "p99":
-            if self._plan.measures == "start_up" or len(self._evidence.batch_sizes(asked.contrast)) > 1:
+            if self._plan.measures == "start_up":
                 return False
-            planned = self._plan.min_requests >= tail_needs(P99)
-            return planned or self._evidence.fewest_requests(asked.contrast, self._plan.blocks) >= tail_needs(P99)
+            fewest = self._evidence.fewest_requests(asked.contrast, self._plan.blocks)
+            equal = len(self._evidence.batch_sizes(asked.contrast)) == 1
+            return self._plan.min_requests >= tail_needs(P99) or (equal and fewest >= tail_needs(P99))
         if asked.metric == "energy":
             possible = len(self._evidence.pairs(asked.contrast, self._plan.blocks).differences)
             told = len(self._pairs(asked, self._plan.blocks).differences)
@@ -237,7 +245,10 @@ class _Within:
             needs, fewest = tail_needs(P99), self._evidence.fewest_requests(asked.contrast, look)
             if fewest < needs:  # leaving out the trials with too few would leave out the slow ones
                 return Obstacle(f"a p99 needs {needs} requests in each process, and one trial had {fewest}")
-        return None
+            if len(sizes := sorted(self._evidence.batch_sizes(asked.contrast))) > 1:
+                return Obstacle(f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal ones compare")
+        ours, theirs = (self._parts[cell[0]].tenants for cell in asked.contrast.cells)
+        return Obstacle(f"{ours} tenants against {theirs}") if ours != theirs else None
 
     def _outcome(self, asked: Asked, pairs: Pairs, test: Test, decision: Decision, level: float) -> Outcome:
         shift, more = test.shift, None

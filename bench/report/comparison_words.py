@@ -53,7 +53,7 @@ def shortened(lines: Sequence[str], most: int) -> list[str]:
 def how_to_read(comparison: Comparison) -> list[str]:
     """Each thing that the outcomes rest on, once."""
     assumed = sorted({outcome.assumed for outcome in comparison.series if outcome.assumed})
-    told = {outcome.metric: outcome.threshold for outcome in comparison.series}
+    told = {outcome.metric: outcome.threshold for outcome in comparison.series if outcome.threshold}
     thresholds = ", ".join(f"{metric.replace('_', '-')} {percent(share)}" for metric, share in told.items())
     lines = [f"assumed: {text}" for text in assumed]
     if thresholds:
