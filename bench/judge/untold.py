@@ -31,4 +31,4 @@ def untold(imported: Imported) -> str:
     """For people, in a sentence: what it is, and what is missing."""
     missing = ", ".join(WORDS[name] for name in imported.missing)
     told = f"; not told: {missing}" if missing else ""
-    return f"measured by {source(imported)}, not by bench{told}. Nothing is decided from it."
+    return f"Measured by {source(imported)}, not by bench{told}. Nothing is decided from it."

@@ -91,7 +91,7 @@ def test_the_report_says_what_is_missing(bench: Forked, folder: Path, tmp_path: 
     assert result.returncode == 0, result.stderr
     assert "set aside" not in result.stderr
     page = (tmp_path / result.stdout.strip()).read_text()
-    warning = "measured by trtexec, not by bench; not told: interleaved blocks, proof of what ran"
+    warning = "Measured by trtexec, not by bench; not told: interleaved blocks, proof of what ran"
     assert warning in page and warning in (tmp_path / f"reports/{folder.name}.md").read_text()
     assert "imported from another tool; measured on a GPU" in page
     assert "it is missing" not in page  # of telemetry that nobody took
