@@ -26,8 +26,7 @@ class Line:
     series: Series
     change: Change
     target: str
-    before: str
-    after: str
+    levels: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ def render(history: History) -> str:
         aside=history.set_aside[:MOST_ASIDE],
         more_aside=max(0, len(history.set_aside) - MOST_ASIDE),
         several_devices=len(words.devices(history)) > 1,
+        several_subjects=len(words.subjects(history)) > 1,
     )
 
 
@@ -77,17 +77,17 @@ def _telling(history: History) -> list[Series]:
 
 
 def _line(number: int, series: Series, change: Change, idents: dict[int, str]) -> Line:
-    segments, place = series.course.segments, series.changes.index(change)
-    before, after = (words.level(series.key.metric, segments[at].level) for at in (place, place + 1))
-    return Line(number, series, change, idents.get(id(series), ""), before, after)
+    return Line(number, series, change, idents.get(id(series), ""), words.levels(series, change))
 
 
 def _shown(series: Series, ident: str, numbers: dict[int, int]) -> Shown:
     mine = [numbers[id(change)] for change in series.changes]
     remarks = []
     if series.pending:
-        remarks.append(f"Possible: {words.possible(series, series.pending)}.")
-        remarks.append(f"From {series.pending.first.name} on; coincides with {_list(series.pending)}.")
+        remarks.append(
+            f"Possible, from {series.pending.first.name} on: {words.possible(series, series.pending)}. "
+            f"{words.at_that_time(series.pending)}"
+        )
     if series.course.drift is not None:
         remarks.append(f"It drifts: {words.drifted(series)}. One slope tells more here than shifts would.")
     if series.course.too_few:
@@ -95,10 +95,6 @@ def _shown(series: Series, ident: str, numbers: dict[int, int]) -> Shown:
     if series.without:
         remarks.append(f"{counted(len(series.without), 'run')} without a valid block of it: {_names(series.without)}.")
     return Shown(ident, series, mine, remarks, picture(series, ident, mine))
-
-
-def _list(change: Change) -> str:
-    return "; ".join(words.coincides(change.coincides))
 
 
 def _names(runs: Sequence[str]) -> str:
@@ -109,13 +105,17 @@ def _notes(history: History, changes: Sequence[tuple[Series, Change]]) -> Iterat
     """What the reader should know before the table."""
     if changes:
         _, newest = changes[0]
-        together = [series for series, change in changes if change.first is newest.first]
-        yield f"The newest is in {newest.first.name}, in {counted(len(together), 'series', 'series')}."
+        together = sum(change.first is newest.first for _, change in changes)
+        yield f"The newest shift is in {newest.first.name}, in {_series(together)}."
     pending = sum(series.pending is not None for series in history.series)
     if pending:
-        yield f"In {counted(pending, 'series', 'series')} the last runs lie off, too few of them to be sure."
+        yield f"In {_series(pending)} the last runs lie off, and are too few to be sure."
     drifts = sum(series.course.drift is not None for series in history.series)
     if drifts:
-        yield f"{counted(drifts, 'series drifts', 'series drift')} without a single shift."
+        yield f"{_series(drifts).capitalize()} {'drifts' if drifts == 1 else 'drift'} without a single shift."
     if short := words.too_short(history):
         yield f"{short}."
+
+
+def _series(number: int) -> str:
+    return "one series" if number == 1 else f"{number:,} series"

@@ -51,9 +51,11 @@ def drifted(series: Series) -> str:
     return "" if drift is None else f"{_size(drift)} over {counted(len(series.points), 'run')}"
 
 
-def level(metric: Metric, logarithm: float) -> str:
-    """Of a segment, with its unit."""
-    return value(metric, math.exp(logarithm))
+def levels(series: Series, change: Change) -> str:
+    """Before a shift and after it, with the unit."""
+    segments, place = series.course.segments, series.changes.index(change)
+    before, after = (rate(math.exp(segments[at].level)) for at in (place, place + 1))
+    return f"{before} → {after} {UNITS[series.key.metric]}"
 
 
 def value(metric: Metric, found: float) -> str:
@@ -64,6 +66,11 @@ def value(metric: Metric, found: float) -> str:
 def name(key: Key) -> str:
     """Of a series, without its device and metric."""
     return f"{key.optimization} on {key.partition}, {key.workload} {key.scenario}"
+
+
+def subjects(history: History) -> Sequence[str]:
+    """All pairs of workload and scenario."""
+    return sorted({f"{series.key.workload} {series.key.scenario}" for series in history.series})
 
 
 def date(night: Night) -> str:
@@ -84,6 +91,12 @@ def coincides(found: Coincidence) -> list[str]:
         later = "later" if found.offset > 0 else "earlier"
         lines[0] = f"{counted(abs(found.offset), 'run')} {later}: {lines[0]}"
     return lines
+
+
+def at_that_time(change: Change) -> str:
+    """What coincides, as a sentence."""
+    lines = "; ".join(coincides(change.coincides))
+    return f"It coincides with {lines}." if change.coincides.differences else f"What coincides: {lines}."
 
 
 def possible(series: Series, change: Change) -> str:
