@@ -374,6 +374,17 @@ def test_a_base_that_is_not_there_stops_the_job_and_says_so(package: Path, tools
     assert not calls.exists() and not (package / "here").exists()
 
 
+def test_the_workflow_waits_for_who_else_is_on_the_gpu(package: Path, tools: Path, gpu: str) -> None:
+    calls = stub(tools, 0)
+    holder = subprocess.Popen(["flock", f"/tmp/bench-{gpu}.lock", "sh", "-c", f"sleep 1.5; touch {tools}/free"])
+    until(Path(f"/tmp/bench-{gpu}.lock").exists, "the lock")
+    try:
+        assert execute(package.parent, tools, gpu, asked="HEAD").exit_code == 0
+        assert (tools / "free").stat().st_mtime_ns <= calls.stat().st_mtime_ns
+    finally:
+        holder.wait()
+
+
 # --- cron ---
 
 
@@ -502,6 +513,11 @@ def test_a_script_that_fails_does_not_say_slower(package: Path, tools: Path, gpu
 
 
 # --- the page ---
+
+
+def test_what_the_page_links_to_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "docs" / "nightly.md").read_text())
+    assert len(links) > 4 and all((ROOT / "docs" / link).exists() for link in links), links
 
 
 def test_the_page_names_every_exit_code_and_setting() -> None:
