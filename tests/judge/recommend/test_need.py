@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 
 from bench.errors import ConfigError, InputError
-from bench.judge.recommend.need import GIB, GOALS, Need, read_need
+from bench.judge.recommend.need import GIB, GOALS, Deploy, Need, read_need
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -125,3 +125,8 @@ def test_anything_is_a_need_or_a_mistake(tmp_path_factory: pytest.TempPathFactor
         assert any(getattr(found, goal) is not None for goal in GOALS)
     finally:
         shutil.rmtree(folder)
+
+
+def test_every_key_is_documented() -> None:
+    text = (EXAMPLES.parent / "docs" / "recommend.md").read_text()
+    assert [key for key in (*Need.model_fields, *Deploy.model_fields) if f"`{key}" not in text] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,3 +93,10 @@ def test_what_cannot_exist_is_impossible() -> None:
         ["full"], device="NVIDIA L40S", description=on("NVIDIA L40S"), infeasible=(infeasible("mig_1of7", "*", reason),)
     )
     assert said(l40s, p99_ms=10, scene="inference")["2.1.2"].words == f"not on this GPU: {reason}"
+
+
+def test_the_documentation_has_every_rule() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "recommend.md").read_text()
+    for rule in RULES:
+        gpu, _, words = rule.original.partition(": ")
+        assert gpu in text and words in text, rule.original
