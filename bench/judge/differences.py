@@ -32,6 +32,7 @@ OPEN = ("environment", "config")
 """Where a key that is missing means that it is not set. Elsewhere a record without it is older than the key."""
 
 NAMES: Mapping[Path, str] = {
+    ("fingerprint", "project_commit"): "project commit",
     ("fingerprint", "commit"): "commit",
     ("fingerprint", "bench"): "bench",
     ("fingerprint", "versions", "bench"): "bench",

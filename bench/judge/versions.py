@@ -28,8 +28,9 @@ def version_differences(trials: Sequence[TrialRecord], description: Mapping[str,
     told = _told(trials)
     fingerprint = description.get("fingerprint")
     ours = fingerprint if isinstance(fingerprint, Mapping) else {}
-    if isinstance(commit := told.get("commit"), str) and isinstance(now := ours.get("commit"), str):
-        yield Difference("commit", commit[:SHORT], now[:LONGEST], ("fingerprint", "commit"))
+    now = ours.get("project_commit")  # `commit` is that of bench
+    if isinstance(commit := told.get("commit"), str) and isinstance(now, str) and now != commit[:SHORT]:
+        yield Difference("commit", commit[:SHORT], now[:LONGEST], ("fingerprint", "project_commit"))
     versions = ours.get("versions")
     for name, version in _packages(told).items():
         now = versions.get(name) if isinstance(versions, Mapping) else None

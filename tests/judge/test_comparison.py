@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -195,6 +196,11 @@ def test_the_version_is_called_what_its_trials_tell() -> None:
 
     comparison = within(run(plan(BOTH, against=SIDES), told))
     assert (comparison.base, comparison.candidate) == ("commit 0123456789ab", "this version")
+    mine = {"fingerprint": {"commit": "of bench", "project_commit": "aaaaaaaaaaaa-dirty"}}
+    tonight = dataclasses.replace(run(plan(BOTH, against=SIDES), told), description=mine)
+    assert list(map(str, within(tonight).differs)) == ["commit 0123456789ab → aaaaaaaaaaaa-dirty"]
+    equal = dataclasses.replace(tonight, description={"fingerprint": {"project_commit": "0123456789ab"}})
+    assert not within(equal).differs
     strange = {"confinement": {"version": {"commit": ["x"], "packages": {"a": 1, "b": {}}}}}
     assert within(versions(older=strange)).base == "container"
 
