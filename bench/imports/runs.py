@@ -16,9 +16,9 @@ import pydantic
 
 from bench import clock
 from bench.errors import InputError
-from bench.imports.files import shown
 from bench.imports.imported import Found, Measured, Place
-from bench.records import Estimate, Imported, Latency, Missing, Name, Plan, PlannedTrial, SourceFile, TrialRecord
+from bench.imports.together import each_file_once, fits, merged, one_place
+from bench.records import Estimate, Imported, Latency, Missing, Plan, PlannedTrial, TrialRecord
 from bench.store import Run
 from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run, stranger
 
@@ -28,25 +28,14 @@ RUN_FORMAT = 1
 PROTOCOL = "imported"
 BASELINE = "fp32"
 """What everything is compared with in tables, where a cell has that name; otherwise the one that was imported first."""
-EXAMPLES = {
-    "workload": "workload=resnet50",
-    "scenario": "scenario=offline",
-    "optimization": "optimization=tensorrt_int8",
-    "device": 'device="NVIDIA A100-SXM4-40GB"',
-    "device_kind": "device_kind=cuda (or cpu)",
-    "batch_size": "batch_size=8 (items in one request)",
-}
-LONGEST = 200
 FOREVER_MS = GREATEST / 1e3
 """Beyond that nanoseconds are no whole numbers any more."""
-
-_NAME: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(Name)
 
 
 def create(found: Found, results_dir: Path) -> Path:
     """A new run of all that was found: its folder. Raises InputError, before anything is written."""
-    place = _one_place(found.measured)
-    _each_file_once(found.imported.files)
+    place = one_place(found.measured)
+    each_file_once(found.imported.files)
     trials = _trials(found, None, frozenset())
     plan = _plan(place, (), trials, _with_missing(found.imported, trials))
     stored = Run.create(results_dir, f"{clock.file_stamp()}-{place.workload}-{place.scenario}")
@@ -58,124 +47,15 @@ def create(found: Found, results_dir: Path) -> Path:
 def add(found: Found, folder: Path) -> Path:
     """More cells, or more repetitions of those that there are, in a run that was imported before. The plan is written
     last: until then nothing of what is added counts, so an import that is broken off can be made again."""
-    place = _one_place(found.measured)
-    _fits(read_run(folder), found, place)
+    place = one_place(found.measured)
+    fits(read_run(folder), found, place)
     stored = Run.open(folder)
     before = read_run(folder)  # again: another import may have ended before this one held the folder
-    earlier = _fits(before, found, place)
+    earlier = fits(before, found, place)
     trials = _trials(found, before, frozenset(trial.id for trial in stored.trials()))
-    plan = _plan(place, before.plan.trials, trials, _merged(earlier, _with_missing(found.imported, trials)))
+    plan = _plan(place, before.plan.trials, trials, merged(earlier, _with_missing(found.imported, trials)))
     _write(stored, plan, trials, found)
     return stored.folder
-
-
-# --- what fits ---
-
-
-def _one_place(measured: Sequence[Measured]) -> Place:
-    """What all of them share: workload, scenario and device. Raises InputError where something is not told or
-    differs: a run is of one."""
-    if not measured:
-        raise InputError("there is no measurement in it", where="the files of this import", hint="measure again")
-    for one in measured:
-        _told(one.place)
-    first = measured[0].place
-    for name in ("workload", "scenario", "device", "device_kind"):
-        values = list(dict.fromkeys(getattr(one.place, name) for one in measured))
-        if len(values) > 1:
-            raise InputError(
-                f"these files are of several: {name} {' and '.join(map(shown, values[:4]))}",
-                where="the files of this import",
-                hint="a run is of one workload, scenario and device: import each by itself, with options that choose",
-            )
-    return first
-
-
-def _told(place: Place) -> None:
-    missing = [name for name in EXAMPLES if getattr(place, name) in ("", None)]
-    if missing:
-        raise InputError(
-            f"neither the files nor the command tell: {', '.join(missing)}",
-            where="bench import",
-            hint="add " + " ".join(EXAMPLES[name] for name in missing),
-        )
-    for name in ("workload", "scenario", "partition", "optimization"):
-        value = getattr(place, name) or "full"
-        try:
-            _NAME.validate_python(value)
-        except pydantic.ValidationError as error:
-            raise InputError(
-                f"{name}={shown(value)} is no name: letters, digits, dots, dashes and underscores make one",
-                where="bench import",
-                hint=f"say {EXAMPLES.get(name, name + '=full')}",
-            ) from error
-    if not place.device.isprintable() or len(place.device) > LONGEST:
-        raise InputError(
-            f"device={shown(place.device)} is no name of a device",
-            where="bench import",
-            hint=f"say {EXAMPLES['device']}, as nvidia-smi -L writes it",
-        )
-    if place.device_kind not in ("cpu", "cuda"):
-        raise InputError(
-            f"device_kind={shown(place.device_kind)} is neither cpu nor cuda",
-            where="bench import",
-            hint="say device_kind=cuda for an NVIDIA GPU: what counts for a claim about GPUs depends on it",
-        )
-    if not 1 <= (place.batch_size or 0) <= GREATEST or not 1 <= (place.tenants or 1) <= GREATEST:
-        raise InputError(
-            f"batch_size={place.batch_size} tenants={place.tenants}: at least 1 of each is needed",
-            where="bench import",
-            hint="leave tenants= out where one process measured",
-        )
-
-
-def _fits(before: StoredRun, found: Found, place: Place) -> Imported:
-    """Whether it can stand in the same run; what that was imported from so far."""
-    where, plan = f"--into {before.folder}", before.plan
-    if plan.imported is None:
-        raise InputError(
-            "this run was measured by bench: what another tool measured does not belong beside it",
-            where=where,
-            hint="leave --into out, or name a run that `bench import` made",
-        )
-    if plan.imported.tool != found.imported.tool:
-        raise InputError(
-            f"this run is {plan.imported.tool}'s, and the files are {found.imported.tool}'s",
-            where=where,
-            hint="leave --into out: tools measure differently, so their figures are not compared",
-        )
-    for name in ("workload", "scenario", "device", "device_kind"):
-        ours, theirs = getattr(plan, name), getattr(place, name)
-        if ours != theirs:
-            raise InputError(
-                f"this run is of {name} {shown(ours)}, and the files are of {shown(theirs)}",
-                where=where,
-                hint="leave --into out for a run of its own: they cannot be compared",
-            )
-    _each_file_once((*plan.imported.files, *found.imported.files))
-    return plan.imported
-
-
-def _each_file_once(files: Sequence[SourceFile]) -> None:
-    seen: dict[str, str] = {}
-    for file in files:
-        if file.sha256 in seen:
-            raise InputError(
-                f"{file.name} is the same file as {seen[file.sha256]}, which is in this run already",
-                where=file.name,
-                hint="a measurement counts once: leave it out, or measure again",
-            )
-        seen[file.sha256] = file.name
-
-
-def _merged(before: Imported, new: Imported) -> Imported:
-    return Imported(
-        tool=before.tool,
-        version=", ".join(dict.fromkeys(text for text in (*before.version.split(", "), new.version) if text)),
-        when=before.when or new.when,
-        files=(*before.files, *new.files),
-        missing=tuple(dict.fromkeys((*before.missing, *new.missing))),
-    )
 
 
 # --- records ---
