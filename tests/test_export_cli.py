@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 from forked import Forked
 from harness import three_lines
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_up_runs import parquet, plan, run, write
 from pytest_benchmark.stats import Stats
 
 from bench.errors import InputError
 from bench.imports import restored
-from bench.imports.pytest_benchmark import read_document
+from bench.imports.imported import Found, Place
+from bench.imports.pytest_benchmark import PytestBenchmark, read_document
 from bench.imports.pytest_benchmark_run import whole_run
 from bench.records import PlannedTrial
 from bench.report.pytest_benchmark import document, stats
@@ -156,6 +159,52 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path, change: Any, what
     with pytest.raises(InputError, match=re.escape(what)):
         restored.create(whole_run(file, read_document(file)), file, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("small") / "run"
+    write(run(plan({"full": ("fp32",)}, blocks=2, looks=(2,)), lambda planned: {}), folder)
+    (folder / "samples").mkdir()
+    few = {"tenant": [0, 0], "end_ns": [2_000_000, 4_000_000], "latency_ns": [1_000_000] * 2, "counted": [True] * 2}
+    (folder / "samples" / "001-01-full-fp32.parquet").write_bytes(parquet(few))
+    return document(read_run(folder))
+
+
+ANYTHING = st.one_of(
+    st.floats(), st.integers(), st.text(max_size=5), st.none(), st.booleans(),
+    st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+)  # fmt: skip
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_a_changed_value_is_refused_or_brings_back_a_sound_run(
+    small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    changed = json.loads(json.dumps(small))
+    record: Any = changed
+    while True:  # down to a value, any of those on the way included
+        key = data.draw(st.sampled_from(list(record) if isinstance(record, dict) else range(len(record))))
+        inside = record[key]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.integers(0, 9)) == 0:
+            break
+        record = inside
+    record[key] = data.draw(ANYTHING)
+    folder = tmp_path_factory.mktemp("changed")
+    file = folder / "a.json"
+    file.write_text(json.dumps(changed))
+    try:
+        read = PytestBenchmark().read([file], Place())
+        if isinstance(read, Found):  # what made it a run of bench was changed
+            return
+        after = read_run(restored.create(read, file, folder / "results"))
+    except InputError:
+        return
+    assert not after.set_aside
+    assert [trial.id for trial in after.trials] == [trial.id for trial in read.trials]
+    for trial in read.requests:
+        assert isinstance(read_samples(after, next(one for one in after.trials if one.id == trial)), Samples)
 
 
 def test_a_whole_run_is_imported_alone(bench: Forked, exported: Path, tmp_path: Path) -> None:

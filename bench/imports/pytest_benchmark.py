@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.imports.files import number, plain, possible, read_json, read_text, shown, wrong
 from bench.imports.imported import Found, Importer, Measured, Place, WholeRun
@@ -23,23 +23,29 @@ NAME_LENGTH = 100
 
 
 class PytestBenchmark(Importer):
-    """Each benchmark is an optimization, each session (a file) a repetition, each round a request; a call counts as
-    one item unless batch_size= says otherwise. A round of several calls is their mean, whose quantiles are not those
-    of calls: then there is a throughput alone."""
+    """Each benchmark is an optimization, or each parameter of the one that is chosen; each session (a file) is a
+    repetition, each round a request. A call counts as one item unless batch_size= says otherwise. A round of several
+    calls is their mean, whose quantiles are not those of calls: then there is a throughput alone."""
 
     tool = "pytest-benchmark"
     reads = "the file of --benchmark-json of each session, or those of its store; or what bench export wrote"
+    takes: ClassVar[Mapping[str, str]] = {
+        "benchmark": "one test function: it becomes the workload, and its parameters the optimizations"
+    }
 
     def read(self, files: Sequence[Path], said: Place) -> Found | WholeRun:
         sessions = _in_time([(path, read_document(path)) for path in files])
         for path, document in sessions:
             if is_own(document):
-                if len(files) > 1 or said != Place():
+                if len(files) > 1 or said != Place() or self.options:
                     what = "this is a run that bench exported, which tells everything itself"
                     raise wrong(path, what, "import it alone, without options")
                 return whole_run(path, document)
-        entries = [(path, document, entry) for path, document in sessions for entry in document["benchmarks"]]
-        names = _names(files[0], [entry for _, _, entry in entries], said)
+        chosen = self.options.get("benchmark", "")
+        entries = [(path, document, entry) for path, document in sessions for entry in _chosen(path, document, chosen)]
+        _each_session_once(entries)
+        names = _names(files[0], [entry for _, _, entry in entries], said, chosen)
+        place = said.filled(workload=_safe(chosen) if chosen else "")
         kept = {path: read_text(path, HINT).encode() for path, _ in sessions}
         digests = {path: hashlib.sha256(content).hexdigest() for path, content in kept.items()}
         imported = Imported(
@@ -51,7 +57,7 @@ class PytestBenchmark(Importer):
         )
         return Found(
             imported,
-            [_measured(path, entry, _place(document, entry, names, said)) for path, document, entry in entries],
+            [_measured(path, entry, _place(document, entry, names, place)) for path, document, entry in entries],
             fingerprint=_fingerprint(sessions[0][1]),
             kept={digests[path]: content for path, content in kept.items()},
         )
@@ -81,16 +87,40 @@ def _in_time(sessions: list[tuple[Path, Mapping[str, Any]]]) -> list[tuple[Path,
         return sessions
 
 
-def _names(path: Path, entries: Sequence[Mapping[str, Any]], said: Place) -> dict[str, str]:
-    """Full name -> optimization: the benchmark's name, where letters, digits, dots, dashes and underscores are left;
-    where that is another's, too, with a digest of the full name."""
+def _chosen(path: Path, document: Mapping[str, Any], function: str) -> list[Mapping[str, Any]]:
+    """Those of one test function, or all. Raises InputError where there are none."""
+    benchmarks: list[Mapping[str, Any]] = document["benchmarks"]
+    found = [entry for entry in benchmarks if function in ("", _function(entry))]
+    if not found:
+        have = ", ".join(dict.fromkeys(_function(entry) for entry in benchmarks))
+        raise wrong(path, f"no benchmark in it is of {shown(function)}", f"it has: {have[:200]}")
+    return found
+
+
+def _function(entry: Mapping[str, Any]) -> str:
+    return plain(entry["name"]).partition("[")[0]
+
+
+def _each_session_once(entries: Sequence[tuple[Path, Mapping[str, Any], Mapping[str, Any]]]) -> None:
+    """A session's --benchmark-json and what its store holds have the same times, which no second session does."""
+    seen: dict[tuple[str, str], Path] = {}
+    for path, _, entry in entries:
+        times = repr([entry["stats"].get(key) for key in ("total", "mean", "stddev", "q1", "q3")])
+        if seen.setdefault((entry["fullname"], times), path) != path and entry["stats"].get("total"):
+            what = f"this is of the same session as {seen[entry['fullname'], times].name}"
+            raise wrong(path, what, "a session counts once: name the file of --benchmark-json, which holds each round")
+
+
+def _names(path: Path, entries: Sequence[Mapping[str, Any]], said: Place, chosen: str) -> dict[str, str]:
+    """Full name -> optimization: the benchmark's name, or its parameter where the function was chosen, with dashes for
+    what no name may hold; where that is another's, too, with a digest of the full name."""
     full = list(dict.fromkeys(entry["fullname"] for entry in entries))
     if said.optimization:
         if len(full) > 1:
             what = f"optimization={said.optimization} is said of {len(full)} benchmarks, and each has its own name"
             raise wrong(path, what, "leave it out, or name a file of a single benchmark")
         return {full[0]: said.optimization}
-    safe = {entry["fullname"]: _safe(entry["name"]) for entry in entries}
+    safe = {entry["fullname"]: _safe(entry["name"].removeprefix(chosen) or chosen) for entry in entries}
     taken = list(safe.values())
     return {name: short if taken.count(short) == 1 else f"{short}-{_digest(name)}" for name, short in safe.items()}
 

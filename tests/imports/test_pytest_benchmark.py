@@ -101,6 +101,25 @@ def test_benchmarks_whose_names_become_alike_stay_apart(tmp_path: Path) -> None:
     assert all(name.startswith("test-a-b-") for name in names[:2])
 
 
+def test_one_function_may_be_chosen_whose_parameters_are_compared(tmp_path: Path) -> None:
+    read = PytestBenchmark({"benchmark": "test_sum"}).read([DATA / "sums_1.json"], SAID)
+    assert isinstance(read, Found)
+    assert [(one.place.workload, one.place.optimization) for one in read.measured] == [
+        ("test_sum", "1000"), ("test_sum", "20000"),
+    ]  # fmt: skip
+    run = read_run(runs.create(read, tmp_path / "results"))
+    exporting.run(TOOL, str(run.folder), str(tmp_path / "back.json"))
+    assert (tmp_path / "back.json").read_bytes() == (DATA / "sums_1.json").read_bytes()
+    with pytest.raises(InputError, match="no benchmark in it is of 'test_su'") as caught:
+        PytestBenchmark({"benchmark": "test_su"}).read([DATA / "sums_1.json"], SAID)
+    assert caught.value.hint == "it has: test_sum, test_calibrated, test_odd_numbers"
+
+
+def test_a_session_counts_once() -> None:
+    with pytest.raises(InputError, match="of the same session as"):
+        found(DATA / "sums_1.json", DATA / "autosave.json")
+
+
 def test_one_name_is_not_for_several_benchmarks(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is said of 4 benchmarks"):
         found(DATA / "sums_1.json", said=Place(optimization="fp32"))
