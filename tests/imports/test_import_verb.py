@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,14 +31,21 @@ def imported(bench: Forked, here: Path, file: Path, name: str, *more: str) -> su
     return bench("import", "trtexec", str(file), *SAID, f"optimization={name}", *more, cwd=here)
 
 
-@pytest.fixture
-def folder(bench: Forked, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def two_cells(bench: Forked, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two cells, imported one after the other."""
-    assert imported(bench, tmp_path, FP32, "fp32").returncode == 0
-    (found,) = run_folders(tmp_path / "results")
-    result = imported(bench, tmp_path, INT8, "tensorrt_int8", "--into", str(found))
+    here = tmp_path_factory.mktemp("two_cells")
+    assert imported(bench, here, FP32, "fp32").returncode == 0
+    (found,) = run_folders(here / "results")
+    result = imported(bench, here, INT8, "tensorrt_int8", "--into", str(found))
     assert result.returncode == 0, result.stderr
     return found
+
+
+@pytest.fixture
+def folder(two_cells: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return shutil.copytree(two_cells, tmp_path / "results" / two_cells.name)
 
 
 def verdict(bench: Forked, folder: Path, claims: str = INT8_CLAIM, *more: str) -> dict[str, Any]:
