@@ -65,7 +65,7 @@ def test_results_is_where_it_looks_unless_told(
     monkeypatch.chdir(tmp_path)
     assert bench("history") == 0
     said = capsys.readouterr().out
-    assert "No shift in 2 series over 1 run" in said
+    assert "Too few runs yet to see shifts: 2 series over 1 run" in said
     assert "2 series of at most 1 run: shifts are looked for from 8 runs on" in said
     assert (tmp_path / "reports" / "history.html").exists()
 

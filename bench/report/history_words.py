@@ -114,7 +114,8 @@ def headline(history: History) -> str:
     """What the history comes to, in one sentence."""
     over = f"{counted(len(history.series), 'series', 'series')} over {counted(len(history.nights), 'run')}"
     if not history.changes:
-        return f"No shift in {over}"
+        young = all(series.course.too_few for series in history.series)
+        return f"Too few runs yet to see shifts: {over}" if young else f"No shift in {over}"
     moved = {id(series) for series, _ in history.changes}
     worse = sum(not change.better for _, change in history.changes)
     told = f"{worse} for the worse" if worse else "none for the worse"
