@@ -311,12 +311,13 @@ def test_the_workflow_tells_a_slower_commit_from_an_equal_one(package: Path, too
     assert (equal.failed, equal.exit_code) == ([], 0), equal.log
     assert "✓ not slower" in equal.summary and base[:10] in equal.summary
 
-    commit(package, 0.0022, "a tenth slower")
+    tonight = commit(package, 0.0022, "a tenth slower")
     slower = execute(package.parent, tools, gpu)
     assert (slower.failed, slower.exit_code) == (["Gate"], 1), slower.log
     assert "✗ slower" in slower.summary
     row = next(line for line in slower.summary.splitlines() if "regressed" in line and line.startswith("|"))
     assert all(word in row.replace("\\", "") for word in ("native", "time_shared", "throughput")), slower.summary
+    assert f"| commit | {base[:12]} | {tonight[:12]} |" in slower.summary
     kept = package.parents[1] / "runner_temp" / "night"
     (run,) = (path for path in kept.iterdir() if path.is_dir())
     assert (run / "trials.jsonl").is_file() and (kept / "night.log").stat().st_size
