@@ -25,6 +25,8 @@ ANSWER_WORDS = {
 }  # fmt: skip
 SLOWED = 1.05
 MOST_STEPS = 8
+MOST_NAMED = 6
+LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def words(answer: Answer) -> Words:
         rules=[_rule(said) for said in answer.rules],
         no_rule=_no_rule(answer),
         measure=[(item.why, item.command) for item in answer.to_measure],
-        cost_title=f"{_currency(answer)} per million".strip(),
+        cost_title=f"{_currency(answer) or 'cost'} per million",
     )
 
 
@@ -93,7 +95,9 @@ def laid_out(candidate: Candidate) -> str:
         "green_context": "one tenant on a share of the multiprocessors",
     }.get(candidate.kind or "", f"{many} on {candidate.division}")
     if candidate.layout and candidate.layout.instances:
-        found = candidate.layout.words
+        words_of_layout = candidate.layout.words[:LONGEST]
+        own = f"{many}, one on each MIG slice: {words_of_layout}"
+        found = own if candidate.kind == "mig" else f"{found}: {words_of_layout}"
     return found if candidate.isolation == PROCESS else f"{found}, in containers ({candidate.isolation})"
 
 
@@ -269,10 +273,15 @@ def _ties(answer: Answer) -> str:
     name, aim = answer.best.candidate.name, answer.need.aim
     parts = []
     if paired:
-        parts.append(f"In {aim} these cannot be told from {name}: {', '.join(paired)}. Either will do.")
+        parts.append(f"In {aim} these cannot be told from {name}: {_some(paired)}. Either will do.")
     if alone:
-        parts.append(f"From other runs, which share no blocks with it, so no difference is shown: {', '.join(alone)}.")
+        parts.append(f"From other runs, which share no blocks with it, so no difference is shown: {_some(alone)}.")
     return " ".join(parts)
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _cautions(answer: Answer) -> Iterator[str]:

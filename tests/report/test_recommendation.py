@@ -42,7 +42,7 @@ def test_the_answer_comes_first_and_in_words(answered: Answer) -> None:
     found = words(answered)
     assert found.headline == "Deploy int8 on mig_1of7"
     assert "9 configurations were measured; 4 of them satisfy the need, and this is the cheapest" in found.lead
-    assert "7 x 1g.5gb" in found.lead
+    assert "7 tenants, one on each MIG slice: 7 x 1g.5gb" in found.lead
 
 
 def test_the_facts_of_what_is_recommended(answered: Answer) -> None:

@@ -265,8 +265,8 @@ def of(found: Figure, unit: str = "") -> str:
 
 
 def number(value: float) -> str:
-    """With three digits that mean something, four from a thousand on."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    """With three digits that mean something, more from a thousand on."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
 
 
 def gib(size_bytes: float) -> str:

@@ -42,9 +42,7 @@ def separation(division: Division | None, isolation: str) -> Separation:
     if division == "green_context":
         return Separation("general", "it divides multiprocessors within one process; memory and cache are shared")
     if division == "mps":
-        return Separation("general", "tenants compute at once in one context's scheduler; a fault of one can end all")
+        return Separation("general", "tenants compute at once through one server, and a fault of one can end all")
     if division == "time_shared":
-        return Separation(
-            "general", "tenants take turns on the same cores or multiprocessors, and share memory and cache"
-        )
+        return Separation("general", "tenants take turns, and share memory and cache")
     return Separation("general", "nothing is known of what separates its tenants")

@@ -6,6 +6,7 @@ nothing of it is executed) with what has to change.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from dataclasses import dataclass
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.findings import Finding
 from bench.judge.recommend.need import Need
+from bench.judge.tails import needed
 from bench.records import PROCESS
 from bench.stored import StoredRun
 
 MOST_BLOCKS = 200
 """That anybody is asked to measure: what takes more lies too near to its goal to be told."""
 STANDARD_BLOCKS, PUBLISH_BLOCKS = 10, 20
+PUBLISH_LIMIT_S, PUBLISH_TRIAL_LIMIT_S = 60, 600
+MARGIN = 1.25
+"""Rates differ from trial to trial, and every process of every trial needs its requests."""
 MOST_WORDS, LONGEST_WORD = 50, 2000
 
 
@@ -66,8 +71,9 @@ def _again(still_open: Weighed, need: Need, answered: bool) -> Iterator[Suggesti
     run = still_open[0][0].run
     names = _names([candidate.name for candidate, _ in still_open])
     if "again" in lacks:
+        spoiled = _names([candidate.name for candidate, found in still_open if _lacks(found, "again")])
         yield Suggestion(
-            f"too many trials of {run.name[:100]} were spoiled; this says what spoils measurements here", "bench doctor"
+            f"many trials of {spoiled} were spoiled; this says what spoils measurements here", "bench doctor"
         )
     if not lacks & {"protocol", "p99", "again", "blocks", "tool"}:
         return
@@ -78,6 +84,8 @@ def _again(still_open: Weighed, need: Need, answered: bool) -> Iterator[Suggesti
         return
     tail = bool(need.p99_ms) or need.aim == "latency"
     protocol = ["protocol=publish" if tail else "protocol=standard"]
+    if "p99" in lacks:
+        protocol += _window(run, [candidate for candidate, found in still_open if _lacks(found, "p99")])
     if blocks > (PUBLISH_BLOCKS if tail else STANDARD_BLOCKS):
         protocol += [f"protocol.blocks={blocks}", "protocol.doublings=0"]
     reason = {
@@ -91,6 +99,31 @@ def _again(still_open: Weighed, need: Need, answered: bool) -> Iterator[Suggesti
     yield Suggestion(
         f"{names} {may}: {' and '.join(said)}", _command(run, [candidate for candidate, _ in still_open], protocol)
     )
+
+
+def _lacks(found: Sequence[Finding], what: str) -> bool:
+    return any(finding.lack == what for finding in found)
+
+
+def _window(run: StoredRun, few: Sequence[Candidate]) -> list[str]:
+    """As long as the slowest of them needs for its p99, at the rate at which it was seen to answer. Nothing where
+    protocol=publish does that by itself: it asks for so many requests, and waits for them a minute at most."""
+    rates = [
+        candidate.fewest_requests / max(trial.window_s or 0.0 for trial in candidate.trials)
+        for candidate in few
+        if candidate.fewest_requests and all(trial.window_s for trial in candidate.trials)
+    ]
+    if not rates:
+        return []
+    seconds = math.ceil(MARGIN * needed("p99") / min(rates))
+    words = []
+    if run.plan.min_requests >= needed("p99"):  # it was asked for so many, and did not get them
+        words.append(f"protocol.window_s={seconds}")
+    if seconds > PUBLISH_LIMIT_S:
+        words.append(f"protocol.window_limit_s={seconds}")
+    if seconds > PUBLISH_TRIAL_LIMIT_S / 2:
+        words.append(f"protocol.trial_limit_s={2 * seconds}")
+    return words
 
 
 def _elsewhere(weighed: Weighed, need: Need) -> Iterator[Suggestion]:

@@ -15,7 +15,7 @@ def commands(run: StoredRun, **fields: Any) -> list[list[str]]:
 
 
 def test_the_run_again_with_the_protocol_that_has_enough_requests() -> None:
-    (found,) = commands(a100(requests=100), p99_ms=10)
+    (found,) = commands(a100(requests=2000), p99_ms=10)
     assert found == [
         "bench", "run", "workload=specimen", "partitions=[full,mig_1of7,time_shared]",
         "optimizations=[fp32,int8,pruned]", "protocol=publish",
@@ -23,7 +23,7 @@ def test_the_run_again_with_the_protocol_that_has_enough_requests() -> None:
 
 
 def test_only_what_may_still_satisfy_is_measured_again() -> None:
-    (found,) = commands(a100(requests=100), p99_ms=10, tenants=7, quality_loss_below=0.01)
+    (found,) = commands(a100(requests=2000), p99_ms=10, tenants=7, quality_loss_below=0.01)
     assert found[3:] == ["partitions=[mig_1of7,time_shared]", "optimizations=[fp32,int8]", "protocol=publish"]
     slow = {("time_shared", "fp32"): {"quality": None}}
     (found,) = commands(a100(requests=100, measured=slow), p99_ms=9, tenants=7, quality_loss_below=0.01)
@@ -43,12 +43,29 @@ def test_what_is_behind_the_best_anyway_is_not_measured_again() -> None:
     assert commands(a100(["full"], requests=10, measured=known), p99_ms=10) == []
 
 
+def test_windows_are_as_long_as_the_slowest_process_needs() -> None:
+    def words(**fields: Any) -> list[str]:
+        run = a100(["full"], ["fp32"], **fields)
+        return [word for word in commands(run, p99_ms=10)[0] if word.startswith("protocol")]
+
+    assert words(requests=100, change={"window_s": 1.0}) == ["protocol=publish", "protocol.window_limit_s=63"]
+    assert words(requests=200, change={"window_s": 1.0}) == ["protocol=publish"]
+    assert words(requests=10, change={"window_s": 1.0})[-2:] == [
+        "protocol.window_limit_s=625", "protocol.trial_limit_s=1250",
+    ]  # fmt: skip
+    assert words(requests=2000, change={"window_s": 5.0}, min_requests=5000) == [
+        "protocol=publish",
+        "protocol.window_s=16",
+    ]
+    assert words(requests=100, change={"window_s": None}) == ["protocol=publish"]
+
+
 def test_words_of_the_old_run_give_way_and_others_stay() -> None:
     words = [
         "workload=specimen", "protocol=standard", "protocol.blocks=12", "only.full=[fp32]", "seed=4", "baseline=fp32",
         "neighbours=[same,alone]", "partitions.mig_1of7.allow_reconfigure=true", "isolation=[process,container]",
     ]  # fmt: skip
-    run = a100(["mig_1of7"], ["fp32"], requests=9, description={"overrides": words, "config_folders": ["/my dir"]})
+    run = a100(["mig_1of7"], ["fp32"], requests=2000, description={"overrides": words, "config_folders": ["/my dir"]})
     (found,) = commands(run, p99_ms=10)
     assert found == [
         "bench", "run", "workload=specimen", "baseline=fp32", "partitions.mig_1of7.allow_reconfigure=true",
