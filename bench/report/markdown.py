@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
+from bench.printable import printable
 from bench.report import numbers, words
 from bench.report.cells import cell_line, rate_title
 from bench.report.data import Report, RunReport
@@ -31,7 +32,7 @@ def render(report: Report) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown and the HTML in it take literally, on one line."""
-    flat = " ".join(text.split())
+    flat = printable(" ".join(text.split()))
     entities = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = re.sub(r"([\\`*_\[\]|#~!@])", r"\\\1", entities)
     return re.sub(r"\b(https?|ftp|www)\b(?=[:.])", r"\1&#8203;", escaped)  # no link is made of it

@@ -14,8 +14,9 @@ from bench.judge.within import within
 from bench.records import Thresholds
 from bench.report import junit, markdown_comparison
 from bench.report.console_comparison import print_comparison
+from bench.report.numbers import counted as counted_words
 from bench.report.progress import say
-from bench.stored import StoredRun, newest_run
+from bench.stored import PLAN, StoredRun, newest_run
 from bench.verbs.inputs import RESULTS, measured, read_runs
 from bench.verbs.report import write
 
@@ -98,7 +99,7 @@ def _sides(bases: Sequence[Path], candidate: Path) -> tuple[Sequence[StoredRun],
     for run in theirs:
         if run not in counted:
             say(f"set aside: {run.name} was measured on another device: {run.plan.device}")
-    if len(ours) > 1:
+    if not (candidate / PLAN).exists():  # a folder of runs: what fell out of it is to be seen
         return counted, ours
     # A run has one workload and scenario: base runs of others have nothing to do with it.
     (only,) = ours
@@ -112,7 +113,8 @@ def _sides(bases: Sequence[Path], candidate: Path) -> tuple[Sequence[StoredRun],
             hint="compare runs of the same workload and scenario",
         )
     if len(alike) < len(counted):
-        say(f"set aside: {len(counted) - len(alike)} runs of other workloads and scenarios than the candidate's")
+        left = counted_words(len(counted) - len(alike), "run")
+        say(f"set aside: {left} of other workloads or scenarios than the candidate's")
     return alike, ours
 
 
