@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +15,20 @@ Array = npt.NDArray[np.float64]
 NOISE_SD, STEP, NEAR = 0.01, 0.03, 5
 
 
-def _correlated(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Each night keeps 0.3 of the deviation of the last one."""
+def correlated(kept: float, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Each night keeps so much of the deviation of the last one."""
     (nights,) = shape
     found = np.empty(nights)
     found[0] = rng.standard_normal()
     for night in range(1, nights):
-        found[night] = 0.3 * found[night - 1] + np.sqrt(1 - 0.3**2) * rng.standard_normal()
+        found[night] = kept * found[night - 1] + np.sqrt(1 - kept**2) * rng.standard_normal()
     return found
 
 
-MODELS: Mapping[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+MODELS: Mapping[str, Draw] = {
     **{name: draw for name, draw in STANDARDISED.items() if name != "drifting"},
-    "correlated": _correlated,
+    "correlated": partial(correlated, 0.3),
 }
 """Noise of mean 0 and sd 1."""
 
