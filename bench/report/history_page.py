@@ -15,7 +15,7 @@ from bench.report.numbers import counted
 
 MOST_CHANGES, MOST_PICTURES, MOST_QUIET, MOST_ASIDE = 300, 80, 1000, 200
 FEW = 6
-"""Series that are drawn where none of them has anything to tell."""
+"""Series that are drawn where none of them has anything to tell: those of most runs."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def render(history: History) -> str:
     changes = history.changes
     numbers = {id(change): number for number, (_, change) in enumerate(changes, start=1)}
     telling = _telling(history)
-    pictured = telling or history.series[:FEW]
+    pictured = telling or sorted(history.series, key=lambda series: -len(series.points))[:FEW]
     idents = {id(series): f"series{number}" for number, series in enumerate(pictured[:MOST_PICTURES], start=1)}
     told = {id(series) for series in telling}
     quiet = [series for series in history.series if id(series) not in told]
