@@ -20,7 +20,10 @@ EXAMPLE = re.compile(r"```\w+ file=(\S+)\n(.*?)```", re.DOTALL)
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend")),
+    *(
+        f"docs/{name}.md"
+        for name in ("method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend")
+    ),
 )
 POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",
           "TelemetryReader", "Isolation", "Launcher", "Process", "Neighbours", "Protocol")  # fmt: skip

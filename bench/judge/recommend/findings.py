@@ -14,9 +14,10 @@ from typing import Literal
 
 from bench.judge.loss import FEWEST_ITEMS, ONE_SIDED
 from bench.judge.reasons import points
+from bench.judge.recommend.amounts import gib, head_room, of
 from bench.judge.recommend.candidates import Candidate, Memory
 from bench.judge.recommend.figures import Figure
-from bench.judge.recommend.need import GIB, Need
+from bench.judge.recommend.need import Need
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import pairs_needed
 from bench.judge.tails import needed
@@ -106,7 +107,7 @@ def _memory(candidate: Candidate, need: Need) -> Iterator[Finding]:
 def _room(each: Memory, wanted: int, need: Need, who: str) -> Finding:
     assert each.total is not None
     usable = each.total * need.usable
-    left = f"{gib(usable)}, what {_less(need)} leaves of its {gib(each.total)}"
+    left = f"{gib(usable)}, what {head_room(need)} leaves of its {gib(each.total)}"
     if wanted <= usable:
         return Finding("memory", "met", f"{who} {gib(wanted)} of memory, within {left}")
     return Finding("memory", "unmet", f"{who} {gib(wanted)} of memory, more than {left}")
@@ -177,7 +178,7 @@ def _tenant_throughput(candidate: Candidate, need: Need, goal_per_s: float) -> F
     if found is None:
         return Finding("tenant_throughput", "unmeasured", "what each tenant did is not recorded", "again")
     usable = found.times(need.usable)
-    shown = f"{of(usable, 'items/s')} for the slowest tenant, with {_less(need)},"
+    shown = f"{of(usable, 'items/s')} for the slowest tenant, with {head_room(need)},"
     if usable.low >= goal_per_s:
         return Finding("tenant_throughput", "met", f"{shown} reach {goal_per_s:g}")
     if usable.high < goal_per_s:
@@ -189,7 +190,7 @@ def _devices(candidate: Candidate, need: Need, most: int) -> Finding:
     found = candidate.throughput
     assert found is not None, "a valid trial has a throughput"
     sure, hoped = devices_needed(need, found.low), devices_needed(need, found.high)
-    shown = f"{need.throughput_per_s:g} items/s take {sure} devices, with {_less(need)}"
+    shown = f"{need.throughput_per_s:g} items/s take {sure} devices, with {head_room(need)}"
     if sure <= most:
         return Finding("devices", "met", f"{shown}; at most {most} are wanted")
     if hoped > most:
@@ -253,25 +254,3 @@ def _uncertain(goal: str, words: str, found: Figure, bound: float) -> Finding:
     distance = abs(math.log(found.estimate / bound)) if found.estimate > 0 else 0.0
     blocks = pairs_needed(found.sd, distance, LEVEL) if distance and math.isfinite(found.sd) else 0
     return Finding(goal, "uncertain", words, "blocks", blocks)
-
-
-# --- numbers in words ---
-
-
-def of(found: Figure, unit: str = "") -> str:
-    """ "12.3 ms [11.8, 12.9]"."""
-    low, high = number(found.low), number(found.high) if found.high < 1e15 else "?"
-    return f"{number(found.estimate)}{f' {unit}' if unit else ''} [{low}, {high}]"
-
-
-def number(value: float) -> str:
-    """With three digits that mean something, more from a thousand on."""
-    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
-
-
-def gib(size_bytes: float) -> str:
-    return f"{number(size_bytes / GIB)} GiB"
-
-
-def _less(need: Need) -> str:
-    return f"{100 * need.headroom:.3g} % head-room"
