@@ -203,5 +203,15 @@ def test_the_working_tree_was_imported(expected: Expected, tmp_path: Path, monke
         check_version()
 
 
+def test_a_made_up_module_was_not_imported_from_where_we_are(
+    expected: Expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module(monkeypatch, "mine", tmp_path / "version" / "mine.py")
+    module(monkeypatch, "torch.ops", Path("_ops.py"))  # as torch has it
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.chdir(tmp_path / "checkout")
+    assert check_version() == "commit abc"
+
+
 def test_a_tenant_of_no_version_in_particular() -> None:
     assert check_version() is None

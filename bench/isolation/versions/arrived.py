@@ -56,7 +56,8 @@ def check_version() -> str | None:
 def _imported() -> Iterator[tuple[str, Path]]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str):
+        # Python imports from absolute paths; torch gives modules that it makes up names such as "_ops.py".
+        if isinstance(file, str) and Path(file).is_absolute():
             yield name, Path(file).resolve()
 
 
