@@ -70,7 +70,7 @@ class Plugin:
         if self._chosen is None and blocks > 1 and self.session.tests and ended:
             try:
                 self._further(session, blocks)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt:  # what is finished is stored, and pytest tells the rest
                 session.exitstatus = INTERRUPTED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -109,15 +109,15 @@ class Plugin:
         assert self.session is not None and self.session.folder is not None
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         invoked = session.config.invocation_params
+        if reporter:  # with -q it has not told where it is, and so does not know that its line is not at an end
+            reporter.ensure_newline() if reporter.currentfspath else reporter.line("")
         for number in range(2, blocks + 1):
             if reporter:
-                reporter.ensure_newline()
                 reporter.write_line(f"{FIXTURE}: block {number} of {blocks}, in a fresh process")
             ended = further(list(map(str, invoked.args)), invoked.dir, self.session.folder, self.session.tests)
             if ended.status:
                 session.exitstatus = session.exitstatus or ended.status
                 if reporter:
-                    reporter.ensure_newline()
                     reporter.section(f"{FIXTURE}: block {number} ended with status {ended.status}")
                     reporter.write_line(ended.printed)
             if ended.status not in (0, TESTS_FAILED):
