@@ -50,7 +50,7 @@ class BenchTrial:
                 )
             found = self._session.measure(self._node_id, self._calls, calls, items, synchronize)
         except BenchError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         if self._strict and not found.valid:
             pytest.fail(f"{found.trial} is invalid: {'; '.join(found.reasons)}", pytrace=False)
         return found

@@ -58,7 +58,11 @@ def composed(asked: Asked) -> Experiment:
 def find_device(kind: str) -> Device:
     """The CPU, or the GPU that the test's process uses. Raises InfeasibleHere, and ConfigError where several are in
     sight and nothing says which is meant: telemetry would watch another one."""
-    device = select.find_device({"kind": kind})
+    try:
+        device = select.find_device({"kind": kind})
+    except InfeasibleHere as error:
+        hint = "skip this test here; without synchronize= a callable is measured on the CPU"
+        raise InfeasibleHere(error.what, where="bench_trial(..., synchronize=...)", hint=hint) from error
     if device.gpu is not None:
         with nvml.session() as session:
             uuids = [uuid for uuid, _ in session.gpus()]
