@@ -22,7 +22,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -250,6 +250,8 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
     """Hydra's and OmegaConf's messages in our three lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
+    if isinstance(error, MissingConfigException) and "primary config" in first:
+        return _no_configuration(str(error.missing_cfg_file))
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
         wanted = [part.strip() for part in value.strip("[]").split(",")]
@@ -273,6 +275,12 @@ def explain(error: Exception, overrides: Sequence[str]) -> ConfigError:
         where=where or key or "the configuration",
         hint="`bench plan --config` prints the composed configuration, `bench list` every group's options",
     )
+
+
+def _no_configuration(name: str) -> ConfigError:
+    found = GlobalHydra.instance().config_loader().get_group_options("")
+    known = [other for other in found if not other.startswith("_")]  # Hydra has one of its own
+    return ConfigError(f"there is no configuration {name!r}", where=f"--config-name {name}", hint=_hint(name, known))
 
 
 def _unknown_key(error: Exception, overrides: Sequence[str]) -> ConfigError | None:

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from harness import SHORT, SPECIMEN, lines, run_bench, run_folders, until
+from harness import SHORT, SPECIMEN, lines, run_bench, run_folders, three_lines, until
 
 ROOT = Path(__file__).resolve().parents[1]
 NIGHTLY = ROOT / "examples" / "nightly"
@@ -159,6 +159,14 @@ def test_a_night_that_was_interrupted_is_taken_up_with_its_configuration(tmp_pat
     assert again.returncode == 0, again.stderr
     assert [trial["id"] for trial in lines(run)] == [trial["id"] for trial in whole]
     assert json.loads((run / "run.json").read_text())["config"]["thresholds"]["throughput"] == 0.02
+
+
+def test_a_slip_in_its_name_is_told_with_the_names_that_there_are(package: Path) -> None:
+    done = run_bench("plan", "--config-dir", "perf", "--config-name", "nihgtly", cwd=package)
+    assert done.returncode == 2
+    what, where, hint = three_lines(done.stderr)
+    assert "'nihgtly'" in what and "--config-name nihgtly" in where
+    assert "did you mean nightly?" in hint and "config, nightly, tonight" in hint
 
 
 def test_the_example_for_users_builds_on_it(package: Path) -> None:
