@@ -125,6 +125,8 @@ def test_what_differs_is_listed_and_blocks_nothing(bench: Forked, tmp_path: Path
         (("old", "new", "--threshold", "p99=5"), ("'5' is no threshold", "2% or 0.02")),
         (("old", "new", "--threshold", "p99=nan"), ("'nan' is no threshold", "2% or 0.02")),
         (("old", "new", "--day-to-day", "often"), ("'often' is no share", "0.5%")),
+        (("old", "new", "--markdown", "/dev/null"), ("is no ordinary file", "piped")),
+        (("old", "new", "--junit", "old"), ("is no ordinary file", "piped")),
         (("old", "new", "--day-to-day", "100%"), ("'100%' is no share", "0.5%")),
     ],
 )

@@ -32,6 +32,8 @@ def run(
     """Compare, write, print; the exit code is that of the gate: 0, 1 (regressed) or 4 (not enough evidence)."""
     overrides = read_thresholds(thresholds)
     share = None if day_to_day is None else _day_to_day(day_to_day)
+    for flag, file in (("--markdown", markdown), ("--junit", junit_file)):
+        _ordinary(flag, file)
     paths = [Path(text) for text in runs] or [newest_run(RESULTS)]
     if len(paths) == 1:
         comparison = _alone(paths[0], overrides, share)
@@ -152,6 +154,15 @@ def _day_to_day(text: str) -> float:
             hint="say how much runs of the same thing differ (standard deviation), such as 0.5% or 0.005",
         )
     return share
+
+
+def _ordinary(flag: str, file: str | None) -> None:
+    """Files are renamed into place: that would take the place of a pipe, a device or a link."""
+    path = Path(file) if file else None
+    if path and (path.is_symlink() or (path.exists() and not path.is_file())):
+        raise ConfigError(
+            f"{file} is no ordinary file", where=f"{flag} {file}", hint="name a file; what is printed can be piped"
+        )
 
 
 def _share(text: str) -> float | None:
