@@ -179,6 +179,18 @@ def test_the_example_for_users_builds_on_it(package: Path) -> None:
     assert {trial["optimization"] for trial in plan["trials"]} == {"fp32", "torch_compile"}
 
 
+def test_a_rehearsed_night_is_no_good_night(package: Path) -> None:
+    lines_left = [line for line in TONIGHT.splitlines() if "time_shared" not in line]
+    (package / "perf" / "tonight.yaml").write_text("\n".join(lines_left))
+    env = {"PYTHONPATH": str(package)}
+    done = run_bench(
+        "run", "--config-dir", "perf", "--config-name", "tonight", "--against", "HEAD", "gpu=rehearsal/a100-40gb",
+        "protocol.blocks=1", "protocol.doublings=0", cwd=package, env=env,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "a rehearsal compares nothing" in done.stderr
+
+
 # --- the workflow, as a file ---
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.config import Experiment
 from bench.errors import Interrupted
 from bench.judge import table, within
-from bench.judge.comparison import Comparison, to_json
+from bench.judge.comparison import NOT_ENOUGH_EVIDENCE, Comparison, to_json
 from bench.judge.interference import interference
 from bench.judge.ledger import ledger
 from bench.judge.looks import NextLook, next_look
@@ -48,6 +48,8 @@ def conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begu
             from bench.report import console_comparison
 
             console_comparison.print_comparison(compared)
+    if plan.against and plan.rehearsal:
+        progress.say("not enough evidence: a rehearsal compares nothing")
     after = "a rehearsal has no report" if plan.rehearsal else shlex.join(["bench", "report", str(stored.folder)])
     progress.say(f"stored in {stored.folder}; next: {after}")
     return {
@@ -61,7 +63,7 @@ def conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begu
         "failed": sum(record.status == "failed" for record in run.trials),
         "rows": [table.to_json(row) for row in rows],
         "infeasible": [item.model_dump() for item in plan.infeasible],
-        **(_told(compared) if compared else {}),
+        **(_told(compared) if compared else {"gate": NOT_ENOUGH_EVIDENCE} if plan.against else {}),
     }
 
 
