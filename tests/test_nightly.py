@@ -374,6 +374,19 @@ def test_the_first_night_compares_the_commit_with_itself(package: Path, tools: P
     assert "--workflow nightly benchmark --branch main --status success" in asked.read_text()
 
 
+def test_a_fixed_base_is_used_each_night_unless_one_is_asked_for(package: Path, tools: Path, gpu: str) -> None:
+    asked = last_good(tools, "never asked")
+    calls = stub(tools, 0)
+    release = git(package, "rev-parse", "HEAD")
+    git(package, "tag", "v1")
+    later = commit(package, 0.002, "later")
+    execute(package.parent, tools, gpu, env={"FIXED_BASE": "v1"})
+    execute(package.parent, tools, gpu, asked="HEAD", env={"FIXED_BASE": "v1"})
+    measured = [line for line in calls.read_text().splitlines() if line.startswith("run ")]
+    assert [f"--against {base} " in line for base, line in zip((release, later), measured, strict=True)] == [True, True]
+    assert not asked.exists()
+
+
 def test_a_pull_request_is_compared_with_the_branch_it_goes_into(package: Path, tools: Path, gpu: str) -> None:
     calls = stub(tools, 0)
     git(package, "checkout", "--quiet", "-b", "mine")
@@ -545,5 +558,5 @@ def test_the_page_names_every_exit_code_and_setting() -> None:
     page = (ROOT / "docs" / "nightly.md").read_text()
     for code in (0, 1, 2, 3, 4, 75, 130):
         assert f"| {code} |" in page
-    for name in ("NOT_ENOUGH_EVIDENCE", "NIGHTS", "KEEP", "BASE", "GPU", "PULL"):
+    for name in ("NOT_ENOUGH_EVIDENCE", "FIXED_BASE", "NIGHTS", "KEEP", "BASE", "GPU", "PULL"):
         assert name in page
