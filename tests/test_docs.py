@@ -22,7 +22,7 @@ PAGES = (
     "CONTRIBUTING.md",
     *(
         f"docs/{name}.md"
-        for name in ("method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend")
+        for name in ("method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend", "compare")
     ),
 )
 POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from bench.judge.comparison import Decision, Metric, Shift, Unit
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import MOST_PAIRS, pairs_needed, ratio
@@ -55,9 +53,8 @@ def decided(decision: Decision, shift: Shift, threshold: float, metric: Metric) 
 
 def undecided(shift: Shift, level: float, threshold: float, metric: Metric, needs: str) -> str:
     """What keeps it open: the slow-downs that are still possible, at the two-sided level at which it was tried."""
-    worse, _ = WORSE[metric]
-    low, high = shift.interval(level)
-    return f"anything from {_end(low)} to {_end(high)} {worse} is possible; {percent(threshold)} matters{needs}"
+    low, high = (_end_in_words(end, metric) for end in shift.interval(level))
+    return f"anything from {low} to {high} is possible; {percent(threshold)} matters{needs}"
 
 
 def needs(more: int, unit: Unit, each_side: bool = False) -> str:
@@ -78,7 +75,12 @@ def more_pairs(mean: float, sd: float, units: int, margin: float, decision: Deci
 
 
 def _end(logarithm: float) -> str:
-    """An end of an interval; negative is better. Of few blocks it can be anywhere."""
-    if math.isnan(logarithm) or abs(logarithm) > WILD:
-        return "anything better" if logarithm < 0 else "anything worse"
+    """An end of an interval; of few blocks it can be anywhere."""
+    if abs(logarithm) > WILD:
+        return f"less than -{percent(share(WILD))}" if logarithm < 0 else f"more than {percent(share(WILD))}"
     return percent(share(logarithm))
+
+
+def _end_in_words(logarithm: float, metric: Metric) -> str:
+    worse, better = WORSE[metric]
+    return f"{_end(-logarithm)} {better}" if logarithm < 0 else f"{_end(logarithm)} {worse}"

@@ -5,68 +5,23 @@ As with verdicts on claims, an outcome that was drawn at a look stands, and late
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from bench.judge import comparison_reasons, reasons
-from bench.judge.comparison import (
-    FEWEST,
-    Comparison,
-    Decision,
-    Metric,
-    Obstacle,
-    Outcome,
-    Series,
-    Shift,
-    Test,
-    Word,
-    cost,
-    decide,
-)
-from bench.judge.contrasts import Contrast
+from bench.judge.comparison import FEWEST, Comparison, Decision, Obstacle, Outcome, Series, Shift, Test, Word, decide
 from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.looks import NextLook
-from bench.judge.lost import lost_blocks
-from bench.judge.metrics import P99, tail_needs
+from bench.judge.paired_costs import Asked, PairedCosts
 from bench.judge.points import points_lost
+from bench.judge.sides import Sided
 from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired
 from bench.judge.versions import version_differences, version_words
-from bench.records import ALL, PROCESS, Plan, PlannedTrial, Thresholds
+from bench.records import PROCESS, Plan, Thresholds
 from bench.stored import StoredRun
 
 THIS = "this version"
 """What is measured in plain processes."""
-
-
-@dataclass(frozen=True)
-class Sides:
-    """One series: the cell of the candidate, and that of the base version, which differs in its isolation alone."""
-
-    candidate: Cell
-    base: Cell
-    isolation: str
-    base_isolation: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A series, and a metric by which it is compared."""
-
-    sides: Sides
-    metric: Metric
-    threshold: float
-
-    @property
-    def contrast(self) -> Contrast:
-        """Of what all metrics need: blocks in which both sides are valid."""
-        metric = self.metric if self.metric in ("p99", "start_up") else "throughput"
-        return Contrast("", "claimed", self.sides.candidate, self.sides.base, metric)
-
-    @property
-    def margin(self) -> float:
-        return math.log1p(self.threshold)
 
 
 def within(run: StoredRun, thresholds: Thresholds | None = None) -> Comparison:
@@ -114,20 +69,19 @@ class _Within:
         self._evidence = RunEvidence(run)
         self._plan = run.plan
         self._thresholds = thresholds
-        self._parts = {trial.partition: trial for trial in run.plan.trials}
-        self._cells = sorted({(trial.partition, trial.optimization) for trial in run.plan.trials})
-        self._sides = list(self._matched())
+        self._sided = Sided(run.plan)
+        self._costs = PairedCosts(self._evidence, self._sided)
 
     def outcomes(self) -> Mapping[Asked, Outcome]:
         """Of all that blocks decide."""
         asked = list(self._asked())
         level = self._plan.look_level or 0.0  # a plan that has looks has a level
-        looks = [] if self._strange() else self._evidence.complete_looks()
+        looks = [] if self._costs.strange() else self._evidence.complete_looks()
         drawn: dict[Asked, Outcome] = {}
         alarms = 0
         for look in looks:
             left = [one for one in asked if one not in drawn]
-            pairs = [self._pairs(one, look) for one in left]
+            pairs = [self._costs.pairs(one, look) for one in left]
             tests = [self._test(one, found, look) for one, found in zip(left, pairs, strict=True)]
             decisions = decide(tests, level, len(asked), closed=len(drawn) - alarms)
             for one, found, test, decision in zip(left, pairs, tests, decisions, strict=True):
@@ -142,7 +96,7 @@ class _Within:
         if threshold is None:
             return []
         found = []
-        for sides in self._sides:
+        for sides in self._sided.both:
             base, candidate = (self._evidence.trials_of(cell) for cell in (sides.base, sides.candidate))
             points = points_lost(base, candidate, threshold)
             if points:
@@ -155,100 +109,35 @@ class _Within:
 
     def unmeasured(self) -> Iterator[Outcome]:
         """Series of the base version that the candidate was not even planned to measure."""
-        matched = {sides.base for sides in self._sides}
         threshold: float | None = getattr(self._thresholds, self._plan.measures)
-        for cell in self._cells:
-            part = self._parts[cell[0]]
-            if part.isolation in self._plan.against and cell not in matched and cell[1] != self._plan.again:
-                candidate = self._plan.against[part.isolation]
-                why = self._why_not(part, cell[1], candidate)
-                yield Outcome(
-                    self._series(cell), self._plan.measures, "not_enough_evidence",
-                    f"the candidate did not measure it: {why}", threshold, part.isolation, candidate,
-                )  # fmt: skip
+        for lacking in self._sided.without_candidate():
+            reason = f"the candidate did not measure it: {lacking.reason}"
+            named = threshold, lacking.isolation, lacking.counterpart
+            yield Outcome(self._series(lacking.cell), self._plan.measures, "not_enough_evidence", reason, *named)
 
     def notes(self) -> Iterator[str]:
         """What was measured or asked for, and is not compared."""
-        matched = {sides.candidate for sides in self._sides}
-        origins = {candidate: base for base, candidate in self._plan.against.items()}
-        for cell in self._cells:
-            part = self._parts[cell[0]]
-            if part.isolation in origins and cell not in matched and cell[1] != self._plan.again:
-                why = self._why_not(part, cell[1], origins[part.isolation])
-                yield f"only the candidate measured {cell[1]} on {cell[0]}; the base did not: {why}"
+        for lacking in self._sided.without_base():
+            partition, optimization = lacking.cell
+            yield f"only the candidate measured {optimization} on {partition}; the base did not: {lacking.reason}"
         for item in self._plan.infeasible:
             if not item.telemetry:
                 yield f"infeasible: {item}"
 
     # --- inside ---
 
-    def _matched(self) -> Iterator[Sides]:
-        """Each cell of the candidate that has one of the base version."""
-        names = {(part.division, part.isolation, part.neighbours): name for name, part in self._parts.items()}
-        for base_isolation, isolation in self._plan.against.items():
-            for partition, optimization in self._cells:
-                part = self._parts[partition]
-                if part.isolation != isolation or optimization == self._plan.again:
-                    continue
-                base = (names.get((part.division, base_isolation, part.neighbours), ""), optimization)
-                if base in self._cells:
-                    yield Sides((partition, optimization), base, isolation, base_isolation)
-
     def _asked(self) -> Iterator[Asked]:
-        for sides in self._sides:
+        for sides in self._sided.both:
             for metric in (self._plan.measures, "p99", "energy"):
                 threshold: float | None = getattr(self._thresholds, metric)
                 if threshold is not None:
                     asked = Asked(sides, metric, threshold)
-                    if self._tells(asked):
+                    if self._costs.tells(asked):
                         yield asked
-
-    def _tells(self, asked: Asked) -> bool:
-        """Whether the run measures that, all through. What it was planned to measure is asked for in any case."""
-        if asked.metric == "p99":
-            if self._plan.measures == "start_up":
-                return False
-            fewest = self._evidence.fewest_requests(asked.contrast, self._plan.blocks)
-            equal = len(self._evidence.batch_sizes(asked.contrast)) == 1
-            return self._plan.min_requests >= tail_needs(P99) or (equal and fewest >= tail_needs(P99))
-        if asked.metric == "energy":
-            possible = len(self._evidence.pairs(asked.contrast, self._plan.blocks).differences)
-            told = len(self._pairs(asked, self._plan.blocks).differences)
-            return told > 0 and lost_blocks(["no energy"] * (possible - told), possible) is None
-        return True
-
-    def _pairs(self, asked: Asked, blocks: int) -> Pairs:
-        """Slow-downs by block."""
-        found = self._evidence.pairs(asked.contrast, blocks)
-        if asked.metric != "energy":
-            return Pairs({block: -speed_up for block, speed_up in found.differences.items()}, found.lost)
-        candidate, base = (self._energies(cell) for cell in asked.contrast.cells)
-        both = [block for block in found.differences if block in candidate and block in base]
-        return Pairs({block: candidate[block] - base[block] for block in both}, found.lost)
-
-    def _energies(self, cell: Cell) -> dict[int, float]:
-        trials = self._evidence.trials_of(cell)
-        return {trial.block: found for trial in trials if (found := cost(trial, "energy")) is not None}
 
     def _test(self, asked: Asked, pairs: Pairs, look: int) -> Test:
         shift = Shift.of(pairs.paired) if pairs.paired else None
-        return Test(shift, asked.margin, self._obstacle(asked, pairs, look))
-
-    def _obstacle(self, asked: Asked, pairs: Pairs, look: int) -> Obstacle | None:
-        found = lost_blocks(list(pairs.lost.values()), len(pairs.lost) + len(pairs.differences))
-        if found:
-            return found
-        if len(pairs.differences) < FEWEST:
-            count = len(pairs.differences)
-            return Obstacle(f"{count} valid pairs of blocks, and {FEWEST} are the least", FEWEST - count)
-        if asked.metric == "p99":
-            needs, fewest = tail_needs(P99), self._evidence.fewest_requests(asked.contrast, look)
-            if fewest < needs:  # leaving out the trials with too few would leave out the slow ones
-                return Obstacle(f"a p99 needs {needs} requests in each process, and one trial had {fewest}")
-            if len(sizes := sorted(self._evidence.batch_sizes(asked.contrast))) > 1:
-                return Obstacle(f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal ones compare")
-        ours, theirs = (self._parts[cell[0]].tenants for cell in asked.contrast.cells)
-        return Obstacle(f"{ours} tenants against {theirs}") if ours != theirs else None
+        return Test(shift, asked.margin, self._costs.obstacle(asked, pairs, look))
 
     def _outcome(self, asked: Asked, pairs: Pairs, test: Test, decision: Decision, level: float) -> Outcome:
         shift, more = test.shift, None
@@ -266,8 +155,8 @@ class _Within:
 
     def _unjudged(self, asked: Asked) -> Outcome:
         """No look was complete: the numbers are shown, and nothing is said."""
-        pairs = self._pairs(asked, self._plan.blocks)
-        reason = self._strange() or reasons.no_look(self._plan, len(pairs.differences))
+        pairs = self._costs.pairs(asked, self._plan.blocks)
+        reason = self._costs.strange() or reasons.no_look(self._plan, len(pairs.differences))
         return self._told(asked, pairs, "not_enough_evidence", reason, None, None)
 
     def _told(
@@ -285,16 +174,3 @@ class _Within:
 
     def _series(self, cell: Cell) -> Series:
         return Series(self._plan.device, self._plan.workload, self._plan.scenario, *cell)
-
-    def _strange(self) -> str | None:
-        imported = self._plan.imported
-        if imported and "blocks" in imported.missing:
-            return f"measured by {imported.tool}, which has no blocks"
-        return None
-
-    def _why_not(self, part: PlannedTrial, optimization: str, isolation: str) -> str:
-        for item in self._plan.infeasible:
-            here = item.partition == ALL or (item.division, item.isolation) == (part.division, isolation)
-            if here and not item.telemetry and item.optimization in (ALL, optimization):
-                return f"infeasible: {item.reason}"
-        return "it was not planned"

@@ -1,0 +1,93 @@
+"""What two versions cost in the same blocks: pairs by metric, and what keeps them from being judged. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bench.judge.comparison import FEWEST, Metric, Obstacle, cost
+from bench.judge.contrasts import Contrast
+from bench.judge.evidence import Pairs, RunEvidence
+from bench.judge.lost import lost_blocks
+from bench.judge.metrics import P99, tail_needs
+from bench.judge.sides import Sided, Sides
+from bench.judge.speedup import Cell
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A series, and a metric by which it is compared."""
+
+    sides: Sides
+    metric: Metric
+    threshold: float
+
+    @property
+    def contrast(self) -> Contrast:
+        """Of what all metrics need: blocks in which both sides are valid."""
+        metric = self.metric if self.metric in ("p99", "start_up") else "throughput"
+        return Contrast("", "claimed", self.sides.candidate, self.sides.base, metric)
+
+    @property
+    def margin(self) -> float:
+        return math.log1p(self.threshold)
+
+
+class PairedCosts:
+    """Of one run and its two sides."""
+
+    def __init__(self, evidence: RunEvidence, sided: Sided) -> None:
+        self._evidence = evidence
+        self._plan = evidence.plan
+        self._sided = sided
+
+    def tells(self, asked: Asked) -> bool:
+        """Whether the run measures that, all through. What it was planned to measure is asked for in any case."""
+        if asked.metric == "p99":
+            if self._plan.measures == "start_up":
+                return False
+            fewest = self._evidence.fewest_requests(asked.contrast, self._plan.blocks)
+            equal = len(self._evidence.batch_sizes(asked.contrast)) == 1
+            return self._plan.min_requests >= tail_needs(P99) or (equal and fewest >= tail_needs(P99))
+        if asked.metric == "energy":
+            possible = len(self._evidence.pairs(asked.contrast, self._plan.blocks).differences)
+            told = len(self.pairs(asked, self._plan.blocks).differences)
+            return told > 0 and lost_blocks(["no energy"] * (possible - told), possible) is None
+        return True
+
+    def pairs(self, asked: Asked, blocks: int) -> Pairs:
+        """Slow-downs by block."""
+        found = self._evidence.pairs(asked.contrast, blocks)
+        if asked.metric != "energy":
+            return Pairs({block: -speed_up for block, speed_up in found.differences.items()}, found.lost)
+        candidate, base = (self._energies(cell) for cell in asked.contrast.cells)
+        both = [block for block in found.differences if block in candidate and block in base]
+        return Pairs({block: candidate[block] - base[block] for block in both}, found.lost)
+
+    def _energies(self, cell: Cell) -> dict[int, float]:
+        trials = self._evidence.trials_of(cell)
+        return {trial.block: found for trial in trials if (found := cost(trial, "energy")) is not None}
+
+    def obstacle(self, asked: Asked, pairs: Pairs, look: int) -> Obstacle | None:
+        """What keeps it from being judged at a look, which has these `pairs`."""
+        found = lost_blocks(list(pairs.lost.values()), len(pairs.lost) + len(pairs.differences))
+        if found:
+            return found
+        if len(pairs.differences) < FEWEST:
+            count = len(pairs.differences)
+            return Obstacle(f"{count} valid pairs of blocks, and {FEWEST} are the least", FEWEST - count)
+        if asked.metric == "p99":
+            needs, fewest = tail_needs(P99), self._evidence.fewest_requests(asked.contrast, look)
+            if fewest < needs:  # leaving out the trials with too few would leave out the slow ones
+                return Obstacle(f"a p99 needs {needs} requests in each process, and one trial had {fewest}")
+            if len(sizes := sorted(self._evidence.batch_sizes(asked.contrast))) > 1:
+                return Obstacle(f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal ones compare")
+        ours, theirs = (self._sided.tenants(cell) for cell in asked.contrast.cells)
+        return Obstacle(f"{ours} tenants against {theirs}") if ours != theirs else None
+
+    def strange(self) -> str | None:
+        """Why nothing of the run can be paired."""
+        imported = self._plan.imported
+        if imported and "blocks" in imported.missing:
+            return f"measured by {imported.tool}, which has no blocks"
+        return None
