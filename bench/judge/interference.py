@@ -7,7 +7,7 @@ one observation: ratios are exp of mean differences of logarithms, paired by blo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -124,7 +124,7 @@ def interference(run: StoredRun) -> Interference:
         [_beside(arranged, key) for key in with_alone],
         [_together(arranged, key) for key in with_alone if key.neighbours == SAME],
         list(_protection(arranged, with_alone)),
-        list(_isolated(arranged)),
+        list(_isolated(arranged, run.plan.against)),
         list(_mixed(arranged)),
     )
 
@@ -193,10 +193,11 @@ def _slow_down(arranged: Arranged, key: Key) -> dict[int, float]:
     return over(logs(arranged.trials(key.beside(ALONE)), _speed), logs(arranged.trials(key), _speed))
 
 
-def _isolated(arranged: Arranged) -> Iterator[Isolated]:
+def _isolated(arranged: Arranged, versions: Collection[str]) -> Iterator[Isolated]:
+    """Isolations that are there for a version that they run are compared elsewhere."""
     for key in arranged.keys:
         plain = key.inside(PROCESS)
-        if key != plain and arranged.has(plain):
+        if key != plain and key.isolation not in versions and arranged.has(plain):
             found = over(logs(arranged.trials(key), _all_speed), logs(arranged.trials(plain), _all_speed))
             yield Isolated(key.division, key.isolation, key.optimization, key.neighbours, ratio_of(found))
 

@@ -15,7 +15,7 @@ from bench.judge.looks import NextLook, next_look
 from bench.measure.conductor import Conductor
 from bench.plan.planner import prolong
 from bench.records import Plan
-from bench.report import console, console_ledger, console_neighbours, progress
+from bench.report import console, console_comparison, console_ledger, console_neighbours, progress
 from bench.store import Run
 from bench.stored import StoredRun
 
@@ -45,13 +45,10 @@ def conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begu
         if plan.looks and not plan.rehearsal and experiment.claims:
             console_ledger.print_brief(ledger(experiment.claims, [run], {}))
         if compared:
-            from bench.report import console_comparison
-
             console_comparison.print_comparison(compared)
     if plan.against and plan.rehearsal:
         progress.say("not enough evidence: a rehearsal compares nothing")
-    after = "a rehearsal has no report" if plan.rehearsal else shlex.join(["bench", "report", str(stored.folder)])
-    progress.say(f"stored in {stored.folder}; next: {after}")
+    progress.say(f"stored in {stored.folder}; next: {_after(plan, stored)}")
     return {
         "run": str(stored.folder),
         "device": plan.device,
@@ -65,6 +62,13 @@ def conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begu
         "infeasible": [item.model_dump() for item in plan.infeasible],
         **(_told(compared) if compared else {"gate": NOT_ENOUGH_EVIDENCE} if plan.against else {}),
     }
+
+
+def _after(plan: Plan, stored: Run) -> str:
+    if plan.rehearsal:
+        return "a rehearsal has no report"
+    verb = ["compare", "--markdown", "summary.md"] if plan.against else ["report"]
+    return shlex.join(["bench", *verb, str(stored.folder)])
 
 
 def _told(compared: Comparison) -> dict[str, Any]:

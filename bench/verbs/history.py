@@ -24,7 +24,7 @@ def run(runs: Sequence[str], output: str, as_json: bool) -> int:
     """Read, judge, write the page and its data, print; the exit code. Raises InputError where there is no run that can
     be used."""
     paths = [Path(text) for text in runs] or [RESULTS]
-    found = history(_read(_folders(paths)))
+    found = history(_read(paths))
     for item in found.set_aside[:MOST_SAID]:
         say(f"set aside: {item.where}: {item.why}")
     if (left := len(found.set_aside) - MOST_SAID) > 0:
@@ -48,7 +48,7 @@ def run(runs: Sequence[str], output: str, as_json: bool) -> int:
     return 0
 
 
-def _folders(paths: Sequence[Path]) -> list[Path]:
+def _check(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.exists():
             raise InputError(
@@ -56,12 +56,19 @@ def _folders(paths: Sequence[Path]) -> list[Path]:
                 where=str(path),
                 hint="name a folder of runs, such as results, or measure with `bench run`",
             )
-    return find_runs(paths)
 
 
-def _read(folders: Sequence[Path]) -> Iterator[StoredRun | SetAside]:
-    """One after the other, so that only what a history keeps of each stays in memory."""
-    for folder in folders:
+def _read(paths: Sequence[Path]) -> Iterator[StoredRun | SetAside]:
+    """One after the other, so that only what a history keeps of each stays in memory. A night that left no run is
+    named, and the others go on."""
+    _check(paths)
+    folders: list[Path] = []
+    for path in paths:
+        try:
+            folders += find_runs([path])
+        except InputError as error:
+            yield SetAside(str(path), error.what)
+    for folder in {folder.resolve(): folder for folder in folders}.values():
         try:
             yield read_run(folder)
         except InputError as error:
