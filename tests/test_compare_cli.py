@@ -113,6 +113,7 @@ def test_what_differs_is_listed_and_blocks_nothing(bench: Forked, tmp_path: Path
     ("arguments", "words"),
     [
         (("old",), ("nothing to be compared with", "--against")),
+        ((".",), ("there are 4 runs", "name one")),
         (("old", "other"), ("measured on another machine", "on made-up device")),
         (("old", "rehearsed"), ("rehearsal", "no comparison")),
         (("rehearsed", "old"), ("rehearsal", "no comparison")),

@@ -61,10 +61,16 @@ def _print(comparison: Comparison, as_json: bool) -> None:
 def _alone(path: Path, overrides: Mapping[str, float | None], day_to_day: float | None) -> Comparison:
     """One run against the version that was measured in its blocks."""
     found = measured(read_runs([path]), "comparison")
-    if len(found) != 1 or not found[0].plan.against:
-        what = "these runs have" if len(found) > 1 else "this run has"
+    if len(found) > 1:
         raise InputError(
-            f"{what} nothing to be compared with",
+            f"there are {len(found)} runs, and nothing that they are to be compared with",
+            where=str(path),
+            hint="name one that was measured with --against, or BASE runs before it",
+        )
+    (only,) = found
+    if not only.plan.against:
+        raise InputError(
+            "this run has nothing to be compared with",
             where=str(path),
             hint="name the BASE runs before it, or measure both in the same blocks: bench run --against main",
         )
@@ -74,7 +80,6 @@ def _alone(path: Path, overrides: Mapping[str, float | None], day_to_day: float 
             where=f"--day-to-day with {path}",
             hint="leave it out: both versions were measured in the same blocks",
         )
-    (only,) = found
     return within(only, only.plan.thresholds.model_copy(update=dict(overrides)))
 
 
