@@ -22,9 +22,12 @@ PAGES = (
     "CONTRIBUTING.md",
     *(
         f"docs/{name}.md"
-        for name in ("method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend", "compare")
+        for name in (
+            "method", "plugins", "gpu", "containers", "injected-truth", "import", "recommend", "compare", "nightly",
+            "pytest", "history", "deploy",
+        )
     ),
-)
+)  # fmt: skip
 POINTS = ("Workload", "Pass", "Runtime", "Loaded", "Stream", "Partition", "Scenario", "TelemetrySource",
           "TelemetryReader", "Isolation", "Launcher", "Process", "Neighbours", "Protocol")  # fmt: skip
 
