@@ -14,6 +14,11 @@ WORDS: Mapping[Word, str] = {
 """With a sign, so that colour never has to carry it; in the order in which they are shown."""
 GATES = {0: "passed", 1: "FAILED", 4: "open: not enough evidence"}
 MOST_NOTES, MOST_DIFFERENCES = 40, 25
+COLUMNS = (
+    "outcome", "workload", "scenario", "partition", "optimization", "metric", "speed, candidate / base:", "measured:",
+    "why",
+)  # fmt: skip
+"""Names that end in a colon hold numbers."""
 
 
 def headline(comparison: Comparison) -> str:
@@ -63,3 +68,19 @@ def how_to_read(comparison: Comparison) -> list[str]:
             "are drawn at a stricter level (docs/compare.md)."
         )
     return lines
+
+
+def as_row(outcome: Outcome) -> tuple[str, ...]:
+    """One outcome, in COLUMNS."""
+    series = outcome.series
+    return (
+        WORDS[outcome.outcome],
+        series.workload,
+        series.scenario,
+        series.partition,
+        series.optimization,
+        outcome.metric.replace("_", "-"),
+        str(outcome.ratio or "–"),
+        units(outcome),
+        outcome.reason,
+    )

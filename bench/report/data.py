@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.claims import Claim
+from bench.judge.comparison import Comparison
 from bench.judge.evidence import RunEvidence
 from bench.judge.fairness import Sharing, sharing
 from bench.judge.interference import Interference, interference
@@ -19,6 +20,7 @@ from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
 from bench.judge.untold import interleaved
+from bench.judge.within import within
 from bench.records import TrialRecord
 from bench.report.timeline import Timeline, timeline
 from bench.stored import SetAside, StoredRun
@@ -48,12 +50,14 @@ class CellReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run. `timelines` by trial id; `set_aside` is all of it that could not be used."""
+    """One run. `compared`: its two versions, where it measured those. `timelines` by trial id; `set_aside` is all of it
+    that could not be used."""
 
     run: StoredRun
     cells: Sequence[CellReport]
     floors: Sequence[Floor]
     neighbours: Interference
+    compared: Comparison | None
     timelines: Mapping[str, Timeline]
     set_aside: Sequence[SetAside]
 
@@ -84,7 +88,11 @@ def _run_report(run: StoredRun) -> RunReport:
             aside.append(found)
         else:
             timelines[trial.id] = found
-    return RunReport(run, cells, _floors(evidence), interference(run), timelines, aside)
+    return RunReport(run, cells, _floors(evidence), interference(run), _compared(run), timelines, aside)
+
+
+def _compared(run: StoredRun) -> Comparison | None:
+    return within(run) if run.plan.against and not run.rehearsal else None
 
 
 def _has_window(run: StoredRun, trial: TrialRecord) -> bool:

@@ -25,6 +25,7 @@ from bench.report.sections import (
     scaling,
     summary,
     timelines,
+    versions,
 )
 from bench.report.sections import trials as trial_table
 from bench.report.sections import verdicts as verdict_table
@@ -73,6 +74,7 @@ def _run(run: RunReport, number: int, total: int) -> dict[str, object]:
         "started": summary.started(run),
         "rate_title": rate_title(run.run.plan),
         "cells": [(cell.row, cell_line(cell.row, run.run.plan.baseline)) for cell in run.cells],
+        "versions": versions.versions(run.compared),
         "panels": pareto.panels(run, ident),
         "heat": heatmap.heat_map(run),
         "latencies": latency.latencies(run),

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from bench.judge import ledger, table
+from bench.judge import comparison, ledger, table
 from bench.report.data import PERCENTS, CellReport, Report, RunReport
 
 
@@ -58,6 +58,7 @@ def _run(run: RunReport) -> dict[str, Any]:
             for f in run.floors
         ],
         "neighbours": asdict(run.neighbours),
+        "comparison": [comparison.to_json(outcome) for outcome in run.compared.series] if run.compared else None,
         "infeasible": [item.model_dump() for item in plan.infeasible],
         "set_aside": [asdict(item) for item in run.set_aside],
     }

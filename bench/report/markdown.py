@@ -10,7 +10,7 @@ from bench.printable import printable
 from bench.report import numbers, words
 from bench.report.cells import cell_line, rate_title
 from bench.report.data import Report, RunReport
-from bench.report.sections import aside, environment, neighbours, summary
+from bench.report.sections import aside, environment, neighbours, summary, versions
 from bench.report.sections.verdicts import Group, groups, untested
 
 CELLS = ("p50 ms:", "p99 ms:", "of ceiling:", "speed-up:", "quality:", "valid:")
@@ -107,7 +107,15 @@ def _run(run: RunReport) -> list[str]:
         ]
         names = ("noise floor on", f"{plain(plan.baseline)} against itself:", "floor:", "finding")
         lines += as_table(names, floors)
-    return [*lines, *_neighbours(run), *_aside(run), *_command(run)]
+    return [*lines, *_versions(run), *_neighbours(run), *_aside(run), *_command(run)]
+
+
+def _versions(run: RunReport) -> list[str]:
+    found = versions.versions(run.compared)
+    if found is None:
+        return []
+    reading = [line for text in found.reading for line in (plain(text), "")]
+    return ["### Two versions", "", f"**{plain(found.headline)}**", "", *as_table(found.names, found.rows), *reading]
 
 
 def _neighbours(run: RunReport) -> list[str]:

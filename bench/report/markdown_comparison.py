@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from bench.judge.comparison import Comparison, Outcome
+from bench.judge.comparison import Comparison
 from bench.report.comparison_words import (
+    COLUMNS,
     MOST_DIFFERENCES,
     MOST_NOTES,
-    WORDS,
+    as_row,
     devices,
     headline,
     how_to_read,
     shortened,
-    units,
     worst_first,
 )
 from bench.report.markdown import as_table, plain
-
-COLUMNS = (
-    "outcome", "workload", "scenario", "partition", "optimization", "metric", "speed, candidate / base:", "measured:",
-    "why",
-)  # fmt: skip
 
 
 def render(comparison: Comparison) -> str:
@@ -27,7 +22,7 @@ def render(comparison: Comparison) -> str:
     lines = [f"## {plain(headline(comparison))}", ""]
     if comparison.series:
         lines += [f"On {plain(devices(comparison))}.", ""]
-        lines += as_table(COLUMNS, (_row(outcome) for outcome in worst_first(comparison.series)))
+        lines += as_table(COLUMNS, (as_row(outcome) for outcome in worst_first(comparison.series)))
     if comparison.differs:
         lines += ["### What differs", ""]
         rows = [(item.name, item.before, item.after) for item in comparison.differs[:MOST_DIFFERENCES]]
@@ -39,18 +34,3 @@ def render(comparison: Comparison) -> str:
     reading = how_to_read(comparison)
     lines += ["### How to read it", "", *(f"- {plain(line)}" for line in reading), ""] if reading else []
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    series = outcome.series
-    return (
-        WORDS[outcome.outcome],
-        series.workload,
-        series.scenario,
-        series.partition,
-        series.optimization,
-        outcome.metric.replace("_", "-"),
-        str(outcome.ratio or "–"),
-        units(outcome),
-        outcome.reason,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Any
 
@@ -38,6 +39,7 @@ def conduct(experiment: Experiment, plan: Plan, stored: Run, as_json: bool, begu
         ) from None
     run = _as_stored(plan, stored)
     rows = table.rows(plan, run.trials)
+    run = dataclasses.replace(run, description=stored.read_json("run.json") or {})
     compared = within.within(run) if plan.against and not plan.rehearsal else None
     if not as_json:
         console.print_table(plan, rows)
