@@ -20,12 +20,12 @@ from made_up_runs import parquet, plan, run, write
 from pytest_benchmark.stats import Stats
 
 from bench.errors import InputError
-from bench.imports import restored
 from bench.imports.imported import Found, Place
-from bench.imports.pytest_benchmark import PytestBenchmark, read_document
-from bench.imports.pytest_benchmark_run import whole_run
+from bench.imports.pytest_benchmark import restored
+from bench.imports.pytest_benchmark.document import document, stats
+from bench.imports.pytest_benchmark.importer import PytestBenchmark, read_document
+from bench.imports.pytest_benchmark.whole_run import whole_run
 from bench.records import PlannedTrial
-from bench.report.pytest_benchmark import document, stats
 from bench.stored import StoredRun, read_run
 from bench.stored_tables import Samples, read_samples
 

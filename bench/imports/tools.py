@@ -15,7 +15,7 @@ TOOLS = {
     "nvbench": "bench.imports.nvbench:Nvbench",
     "optimum-benchmark": "bench.imports.optimum_benchmark:OptimumBenchmark",
     "loadgen": "bench.imports.loadgen:LoadGen",
-    "pytest-benchmark": "bench.imports.pytest_benchmark:PytestBenchmark",
+    "pytest-benchmark": "bench.imports.pytest_benchmark.importer:PytestBenchmark",
     "csv": "bench.imports.table:Table",
 }
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.claims import Claim
-from bench.judge.comparison import Comparison
+from bench.judge.compare.comparison import Comparison
+from bench.judge.compare.within import within
 from bench.judge.evidence import RunEvidence
 from bench.judge.fairness import Sharing, sharing
 from bench.judge.interference import Interference, interference
@@ -20,7 +21,6 @@ from bench.judge.speedup import SpeedUp
 from bench.judge.table import Row, rows
 from bench.judge.tails import SHARES, Quantile, Tail, tail
 from bench.judge.untold import interleaved
-from bench.judge.within import within
 from bench.records import TrialRecord
 from bench.report.timeline import Timeline, timeline
 from bench.stored import SetAside, StoredRun

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from bench.judge import comparison, ledger, table
+from bench.judge import ledger, table
+from bench.judge.compare import comparison
 from bench.report.data import PERCENTS, CellReport, Report, RunReport
 
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ConfigError, InputError
-from bench.judge.across import across
-from bench.judge.comparison import Comparison, to_json
-from bench.judge.within import within
+from bench.judge.compare.across import across
+from bench.judge.compare.comparison import Comparison, to_json
+from bench.judge.compare.within import within
 from bench.records import Thresholds
-from bench.report import junit, markdown_comparison
-from bench.report.console_comparison import print_comparison
+from bench.report.compare import junit
+from bench.report.compare import markdown as markdown_comparison
+from bench.report.compare.console import print_comparison
 from bench.report.numbers import counted as counted_words
 from bench.report.progress import say
 from bench.stored import PLAN, StoredRun, newest_run

@@ -8,15 +8,17 @@ from typing import Any
 
 from bench.config import Experiment
 from bench.errors import Interrupted
-from bench.judge import table, within
-from bench.judge.comparison import NOT_ENOUGH_EVIDENCE, Comparison, to_json
+from bench.judge import table
+from bench.judge.compare import within
+from bench.judge.compare.comparison import NOT_ENOUGH_EVIDENCE, Comparison, to_json
 from bench.judge.interference import interference
 from bench.judge.ledger import ledger
 from bench.judge.looks import NextLook, next_look
 from bench.measure.conductor import Conductor
 from bench.plan.planner import prolong
 from bench.records import Plan
-from bench.report import console, console_comparison, console_ledger, console_neighbours, progress
+from bench.report import console, console_ledger, console_neighbours, progress
+from bench.report.compare import console as console_comparison
 from bench.store import Run
 from bench.stored import StoredRun
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.errors import InputError, StoreError
 from bench.imports.files import MOST_BYTES
-from bench.imports.pytest_benchmark import PytestBenchmark, read_document
+from bench.imports.pytest_benchmark import document as pytest_document
+from bench.imports.pytest_benchmark.importer import PytestBenchmark, read_document
 from bench.records import SourceFile
-from bench.report import pytest_benchmark
 from bench.report.progress import say
 from bench.stored import IMPORTED, StoredRun, content, first_line, read_run
 
@@ -36,7 +36,7 @@ def run(form: str, run: str, output: str | None) -> int:
 
 
 def _exported(stored: StoredRun) -> bytes:
-    document = pytest_benchmark.document(stored)
+    document = pytest_document.document(stored)
     for aside in stored.set_aside:
         say(f"left out, {aside.where}: {aside.why}")
     if without := len(document["bench"]["unmeasured"]):

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.errors import InputError
-from bench.judge.history import history
-from bench.report import history_json, history_page
-from bench.report.console_history import print_history
+from bench.judge.history.history import history
+from bench.report.history import json_form as history_json
+from bench.report.history import page as history_page
+from bench.report.history.console import print_history
 from bench.report.progress import say
 from bench.stored import SetAside, StoredRun, find_runs, read_run
 from bench.verbs.inputs import RESULTS

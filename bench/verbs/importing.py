@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError, InputError
-from bench.imports import restored, runs
+from bench.imports import runs
 from bench.imports.imported import Place, WholeRun
+from bench.imports.pytest_benchmark import restored
 from bench.imports.tools import TOOLS, importer, kind
 from bench.judge import table
 from bench.report import console

@@ -11,11 +11,11 @@ from bench.errors import InputError
 from bench.judge.recommend.answer import Answer, answer
 from bench.judge.recommend.deploying import deployment
 from bench.judge.recommend.need import read_need
-from bench.report import recommendation
-from bench.report.console_recommendation import print_recommendation
 from bench.report.progress import say
-from bench.report.recommendation_json import to_json
-from bench.report.recommendation_words import words
+from bench.report.recommend import page as recommendation
+from bench.report.recommend.console import print_recommendation
+from bench.report.recommend.json_form import to_json
+from bench.report.recommend.words import words
 from bench.stored import StoredRun, find_runs, newest_run, read_run
 from bench.verbs.inputs import RESULTS
 from bench.verbs.report import file_stem, write

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.errors import InputError
 from bench.imports import runs
 from bench.imports.imported import Found, Place
-from bench.imports.pytest_benchmark import PytestBenchmark
+from bench.imports.pytest_benchmark.importer import PytestBenchmark
 from bench.stored import StoredRun, read_run
 from bench.stored_tables import Samples, read_samples
 from bench.verbs import exporting

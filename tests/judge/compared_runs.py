@@ -10,7 +10,7 @@ import numpy as np
 from made_up_runs import plan, run
 from simulation import LOOK_LEVEL, LOOKS, Array, Noise, noise
 
-from bench.judge.comparison import Outcome, Word
+from bench.judge.compare.comparison import Outcome, Word
 from bench.records import PlannedTrial
 from bench.stored import StoredRun
 

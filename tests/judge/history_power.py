@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from nights import MODELS, NEAR, NOISE_SD, Draw, correlated, planted, score
 
-from bench.judge.changes import course
+from bench.judge.history.changes import course
 from bench.report.progress import say
 
 SERIES, DELAYS, WAIT = 100, 60, 40

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from simulation import STANDARDISED
 
-from bench.judge.changes import Shift
+from bench.judge.history.changes import Shift
 
 Array = npt.NDArray[np.float64]
 NOISE_SD, STEP, NEAR = 0.01, 0.03, 5

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nights import MODELS, NOISE_SD, STEP, Array, planted, score
 
-from bench.judge.changes import FEWEST_RUNS, course
+from bench.judge.history.changes import FEWEST_RUNS, course
 
 ALL = sorted(MODELS)
 

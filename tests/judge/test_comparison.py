@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_runs import accuracy, infeasible, plan, run
 
-from bench.judge.across import across
-from bench.judge.comparison import Comparison, Outcome, Series, Shift, Test, decide, to_json
-from bench.judge.day_to_day import Sample, apart
-from bench.judge.within import next_look, within
+from bench.judge.compare.across import across
+from bench.judge.compare.comparison import Comparison, Outcome, Series, Shift, Test, decide, to_json
+from bench.judge.compare.day_to_day import Sample, apart
+from bench.judge.compare.within import next_look, within
 from bench.records import Imported, PlannedTrial, Thresholds
 from bench.stored import StoredRun
 

@@ -15,8 +15,8 @@ import pytest
 from compared_runs import alone, together, words
 from simulation import STANDARDISED, Noise
 
-from bench.judge.across import across
-from bench.judge.within import within
+from bench.judge.compare.across import across
+from bench.judge.compare.within import within
 
 DRAWS = [
     *(pytest.param(model, 100, id=f"{model}-100") for model in ("normal", "skewed")),

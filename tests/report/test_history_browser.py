@@ -9,8 +9,8 @@ import pytest
 from made_up_nights import night, nights
 from playwright.sync_api import Browser, ViewportSize
 
-from bench.judge.history import history
-from bench.report import history_page
+from bench.judge.history.history import history
+from bench.report.history import page as history_page
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 400, "height": 800}

@@ -11,11 +11,12 @@ import pytest
 from made_up_nights import night, nights
 from pages import Page
 
-from bench.judge.changes import Shift
-from bench.judge.history import History, history
-from bench.report import history_page, history_words
-from bench.report.console_history import print_history
-from bench.report.history_json import to_json
+from bench.judge.history.changes import Shift
+from bench.judge.history.history import History, history
+from bench.report.history import page as history_page
+from bench.report.history import words as history_words
+from bench.report.history.console import print_history
+from bench.report.history.json_form import to_json
 from bench.stored import SetAside, StoredRun
 
 HOSTILE = "\"'>]]></style></script><script>alert(1)</script>{{7*7}}"

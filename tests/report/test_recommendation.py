@@ -13,9 +13,10 @@ from playwright.sync_api import Browser
 from recommended_runs import DESCRIPTION, a100, asked
 
 from bench.judge.recommend.answer import Answer
-from bench.report import html, recommendation
-from bench.report.recommendation_json import to_json
-from bench.report.recommendation_words import words
+from bench.report import html
+from bench.report.recommend import page as recommendation
+from bench.report.recommend.json_form import to_json
+from bench.report.recommend.words import words
 
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 NEED: dict[str, Any] = {

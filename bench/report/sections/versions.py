@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.judge.comparison import Comparison
-from bench.report.comparison_words import COLUMNS, as_row, headline, how_to_read, worst_first
+from bench.judge.compare.comparison import Comparison
+from bench.report.compare.words import COLUMNS, as_row, headline, how_to_read, worst_first
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.judge.history import History
-from bench.report import history_words as words
+from bench.judge.history.history import History
 from bench.report.console import escape, result_console
+from bench.report.history import words
 
 MOST_CHANGES, MOST_NOTES = 30, 10
 

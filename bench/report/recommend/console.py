@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bench.judge.recommend.answer import Answer
 from bench.report.console import escape, result_console
-from bench.report.recommendation_words import Words, words
+from bench.report.recommend.words import Words, words
 
 
 def print_recommendation(answer: Answer) -> None:

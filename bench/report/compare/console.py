@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from bench.judge.comparison import Comparison, Outcome
-from bench.report.comparison_words import (
+from bench.judge.compare.comparison import Comparison, Outcome
+from bench.report.compare.words import (
     MOST_DIFFERENCES,
     MOST_NOTES,
     WORDS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.judge.comparison import Word
-from bench.judge.comparison_reasons import WORSE
+from bench.judge.compare.comparison import Word
+from bench.judge.compare.wording import WORSE
 from bench.judge.reasons import points
 from bench.records import TrialRecord
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.judge.comparison import Decision, Metric, Shift, Unit
+from bench.judge.compare.comparison import Decision, Metric, Shift, Unit
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import MOST_PAIRS, pairs_needed, ratio
 

@@ -9,14 +9,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.judge import comparison_reasons
-from bench.judge.comparison import FEWEST, Comparison, Decision, Metric, Obstacle, Outcome, Series, Test, decide
-from bench.judge.comparison_reasons import percent
-from bench.judge.day_to_day import Apart, Sample, apart
+from bench.judge.compare import wording
+from bench.judge.compare.comparison import FEWEST, Comparison, Decision, Metric, Obstacle, Outcome, Series, Test, decide
+from bench.judge.compare.day_to_day import Apart, Sample, apart
+from bench.judge.compare.matched import Part, batches_of, names, parts_of, tells, unlike
+from bench.judge.compare.points import points_lost
+from bench.judge.compare.wording import percent
 from bench.judge.differences import Difference, differences
-from bench.judge.matched import Part, batches_of, names, parts_of, tells, unlike
 from bench.judge.metrics import P99, tail_needs
-from bench.judge.points import points_lost
 from bench.judge.speedup import LEVEL
 from bench.records import ALL, Thresholds
 from bench.stored import StoredRun
@@ -154,13 +154,13 @@ class _Across:
         if asked.obstacle or told is None:
             reason = asked.obstacle.reason if asked.obstacle else "not measured"
         elif decision.word != "not_enough_evidence":
-            reason = comparison_reasons.decided(decision, told.shift, asked.threshold, asked.metric)
+            reason = wording.decided(decision, told.shift, asked.threshold, asked.metric)
         else:
             units = min(len(asked.base), len(asked.candidate))
             margin, sd = math.log1p(asked.threshold), told.run_sd * math.sqrt(2)
-            more = comparison_reasons.more_pairs(told.shift.mean, sd, units, margin, decision, LEVEL)
-            needs = comparison_reasons.needs(more, "run", each_side=True)
-            reason = comparison_reasons.undecided(told.shift, LEVEL, asked.threshold, asked.metric, needs)
+            more = wording.more_pairs(told.shift.mean, sd, units, margin, decision, LEVEL)
+            needs = wording.needs(more, "run", each_side=True)
+            reason = wording.undecided(told.shift, LEVEL, asked.threshold, asked.metric, needs)
         return Outcome(
             asked.series,
             asked.metric,
@@ -170,7 +170,7 @@ class _Across:
             names([part.run for part in asked.base]),
             names([part.run for part in asked.candidate]),
             ratio=told.shift.speed_up(len(asked.base)) if told else None,
-            slow_down=comparison_reasons.share(told.shift.mean) if told else None,
+            slow_down=wording.share(told.shift.mean) if told else None,
             unit="run",
             base_units=len(asked.base),
             candidate_units=len(asked.candidate),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from bench.judge.history import Change, Metric, Point, Series
-from bench.report import history_words as words
+from bench.judge.history.history import Change, Metric, Point, Series
+from bench.report.history import words
 from bench.report.labels import LETTER
 from bench.report.svg import Scale, axes, chart, mark, tag
 

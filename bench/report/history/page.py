@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.judge.history import Change, History, Series
-from bench.report import history_words as words
-from bench.report.history_chart import picture
+from bench.judge.history.history import Change, History, Series
+from bench.report.history import words
+from bench.report.history.chart import picture
 from bench.report.html import page
 from bench.report.numbers import counted
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from bench.judge.changes import Pending
-from bench.judge.history import Change, History, Point, Series
-from bench.report.history_words import UNITS, WORSE
+from bench.judge.history.changes import Pending
+from bench.judge.history.history import Change, History, Point, Series
+from bench.report.history.words import UNITS, WORSE
 
 
 def to_json(history: History) -> list[dict[str, Any]]:

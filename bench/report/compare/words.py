@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.judge.comparison import Comparison, Outcome, Word
-from bench.judge.comparison_reasons import percent
+from bench.judge.compare.comparison import Comparison, Outcome, Word
+from bench.judge.compare.wording import percent
 from bench.report.numbers import counted
 
 WORDS: Mapping[Word, str] = {

@@ -11,8 +11,8 @@ from bench.judge.recommend.answer import Answer, Weighed
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.rules_of_thumb import DOCUMENT, Said
 from bench.report.numbers import NONE, counted
-from bench.report.recommendation_facts import facts, laid_out
-from bench.report.recommendation_need import BEST_WORDS, currency, wanted
+from bench.report.recommend.facts import facts, laid_out
+from bench.report.recommend.need import BEST_WORDS, currency, wanted
 
 STANDING_WORDS = {"satisfies": "satisfies", "open": "not known", "fails": "falls out"}
 ANSWER_WORDS = {

@@ -7,16 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bench.judge import comparison_reasons, reasons
-from bench.judge.comparison import FEWEST, Comparison, Decision, Obstacle, Outcome, Series, Shift, Test, Word, decide
+from bench.judge import reasons
+from bench.judge.compare import wording
+from bench.judge.compare.comparison import (
+    FEWEST,
+    Comparison,
+    Decision,
+    Obstacle,
+    Outcome,
+    Series,
+    Shift,
+    Test,
+    Word,
+    decide,
+)
+from bench.judge.compare.paired_costs import Asked, PairedCosts
+from bench.judge.compare.points import points_lost
+from bench.judge.compare.sides import Sided
+from bench.judge.compare.versions import version_differences, version_words
 from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.looks import NextLook
-from bench.judge.paired_costs import Asked, PairedCosts
-from bench.judge.points import points_lost
-from bench.judge.sides import Sided
 from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired
-from bench.judge.versions import version_differences, version_words
 from bench.records import PROCESS, Plan, Thresholds
 from bench.stored import StoredRun
 
@@ -145,12 +157,12 @@ class _Within:
             obstacle = test.obstacle or Obstacle("no pair of valid blocks", FEWEST)
             reason, more = obstacle.reason, obstacle.more
         elif decision.word != "not_enough_evidence":
-            reason = comparison_reasons.decided(decision, shift, asked.threshold, asked.metric)
+            reason = wording.decided(decision, shift, asked.threshold, asked.metric)
         else:
             paired = Paired.of(list(pairs.differences.values()))
-            more = comparison_reasons.more_pairs(paired.mean, paired.sd, paired.pairs, asked.margin, decision, level)
-            needs = comparison_reasons.needs(more, "block")
-            reason = comparison_reasons.undecided(shift, level, asked.threshold, asked.metric, needs)
+            more = wording.more_pairs(paired.mean, paired.sd, paired.pairs, asked.margin, decision, level)
+            needs = wording.needs(more, "block")
+            reason = wording.undecided(shift, level, asked.threshold, asked.metric, needs)
         return self._told(asked, pairs, decision.word, reason, pairs.last_block, more)
 
     def _unjudged(self, asked: Asked) -> Outcome:
@@ -168,7 +180,7 @@ class _Within:
             self._series(asked.sides.candidate), asked.metric, word, reason, asked.threshold,
             asked.sides.base_isolation, asked.sides.isolation,
             ratio=shift.speed_up(count) if shift else None,
-            slow_down=comparison_reasons.share(shift.mean) if shift else None,
+            slow_down=wording.share(shift.mean) if shift else None,
             base_units=count, candidate_units=count, blocks=blocks, more=more,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from bench.imports.files import number, plain, possible, read_json, read_text, shown, wrong
 from bench.imports.imported import Found, Importer, Measured, Place, WholeRun
-from bench.imports.pytest_benchmark_run import is_own, whole_run
+from bench.imports.pytest_benchmark.whole_run import is_own, whole_run
 from bench.records import Imported, SourceFile
 
 HINT = "pytest --benchmark-json=FILE writes it, and so does bench export pytest-benchmark RUN"

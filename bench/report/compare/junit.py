@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from bench.judge.comparison import Comparison, Outcome
-from bench.report.comparison_words import headline, how_to_read, worst_first
+from bench.judge.compare.comparison import Comparison, Outcome
+from bench.report.compare.words import headline, how_to_read, worst_first
 
 IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, not even escaped."""

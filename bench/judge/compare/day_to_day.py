@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtrc
 
-from bench.judge.comparison import Shift
+from bench.judge.compare.comparison import Shift
 
 MEASURES = 3
 """Base runs whose spread measures the day's deviation: of two, an interval would be twelve times its standard error."""

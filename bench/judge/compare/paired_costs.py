@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench.judge.comparison import FEWEST, Metric, Obstacle, cost
+from bench.judge.compare.comparison import FEWEST, Metric, Obstacle, cost
+from bench.judge.compare.lost import lost_blocks
+from bench.judge.compare.sides import Sided, Sides
 from bench.judge.contrasts import Contrast
 from bench.judge.evidence import Pairs, RunEvidence
-from bench.judge.lost import lost_blocks
 from bench.judge.metrics import P99, tail_needs
-from bench.judge.sides import Sided, Sides
 from bench.judge.speedup import Cell
 
 

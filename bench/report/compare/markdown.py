@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.judge.comparison import Comparison
-from bench.report.comparison_words import (
+from bench.judge.compare.comparison import Comparison
+from bench.report.compare.words import (
     COLUMNS,
     MOST_DIFFERENCES,
     MOST_NOTES,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.judge.recommend.answer import Answer
 from bench.report.html import page
-from bench.report.recommendation_picture import panels
-from bench.report.recommendation_words import words
+from bench.report.recommend.picture import panels
+from bench.report.recommend.words import words
 
 
 def render(answer: Answer) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bench.judge import reasons
-from bench.judge.comparison import Obstacle
+from bench.judge.compare.comparison import Obstacle
 from bench.judge.verdicts import LASTING_LOSS, LOST_LIMIT
 
 

@@ -1,7 +1,7 @@
 """A stored run as a document of pytest-benchmark: its own command line compares it, and `bench import` brings it back.
 
 A benchmark is a trial, a round is a request that counted. What pytest-benchmark has no field for is carried beside
-(`bench/imports/pytest_benchmark_run.py`). Telemetry series, and requests outside the common window, stay behind.
+(`whole_run.py`). Telemetry series, and requests outside the common window, stay behind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.imports.pytest_benchmark_run import FORM, OWN, from_seconds, to_seconds
+from bench.imports.pytest_benchmark.whole_run import FORM, OWN, from_seconds, to_seconds
 from bench.records import TrialRecord
 from bench.stored import SetAside, StoredRun
 from bench.stored_tables import read_requests

@@ -9,7 +9,7 @@ from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.figures import Figure
 from bench.records import PROCESS
 from bench.report.numbers import counted
-from bench.report.recommendation_need import currency
+from bench.report.recommend.need import currency
 
 MOST_STEPS = 8
 LONGEST = 300

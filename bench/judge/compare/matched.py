@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.judge import reasons
-from bench.judge.comparison import FEWEST, Metric, Series, cost
+from bench.judge.compare.comparison import FEWEST, Metric, Series, cost
+from bench.judge.compare.lost import lost_blocks
 from bench.judge.evidence import RunEvidence
-from bench.judge.lost import lost_blocks
 from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import Cell
 from bench.records import TrialRecord

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from bench.judge.changes import FEWEST_RUNS, Pending
-from bench.judge.coincidence import Coincidence, Night
-from bench.judge.history import Change, History, Key, Metric, Series
+from bench.judge.history.changes import FEWEST_RUNS, Pending
+from bench.judge.history.coincidence import Coincidence, Night
+from bench.judge.history.history import Change, History, Key, Metric, Series
 from bench.report.numbers import NONE, counted, rate
 
 UNITS: Mapping[Metric, str] = {"throughput": "items/s", "start_up": "s", "p99": "ms", "energy": "J/item"}

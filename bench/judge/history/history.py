@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
-from bench.judge.changes import LEVEL, Course, Pending, Shift, course
-from bench.judge.coincidence import Coincidence, Night, Options, coincidence
 from bench.judge.differences import Difference, differences
+from bench.judge.history.changes import LEVEL, Course, Pending, Shift, course
+from bench.judge.history.coincidence import Coincidence, Night, Options, coincidence
 from bench.judge.metrics import P99, speed, tail_needs
 from bench.judge.statistics import Paired, ratio
 from bench.records import Plan, TrialRecord

@@ -1,0 +1,1 @@
+"""How series went over many runs, and when they shifted."""

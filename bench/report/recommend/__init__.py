@@ -1,0 +1,1 @@
+"""A recommendation, in each form that it takes."""
