@@ -9,7 +9,7 @@ from functools import cached_property
 from bench.claims import Claim, Metric
 from bench.judge.contrasts import Contrast, Contrasts
 from bench.judge.loss import Loss, loss_of
-from bench.judge.metrics import P99, tail_needs
+from bench.judge.metrics import P99, fewest_requests, tail_needs
 from bench.judge.noise import Floor
 from bench.judge.speedup import Cell, Cells, by_cell, differences
 from bench.judge.statistics import Paired
@@ -44,6 +44,16 @@ class Pairs:
     @cached_property
     def paired(self) -> Paired | None:
         return Paired.of(list(self.differences.values())) if self.differences else None
+
+
+def own_trials(plan: Plan) -> dict[Cell, list[PlannedTrial]]:
+    """What is planned of the version that a run is about: no older version that it is measured against, and no second
+    measurement of its baseline."""
+    found: dict[Cell, list[PlannedTrial]] = {}
+    for planned in plan.trials:
+        if planned.isolation not in plan.against and planned.optimization != plan.again:
+            found.setdefault((planned.partition, planned.optimization), []).append(planned)
+    return found
 
 
 class RunEvidence:
@@ -82,7 +92,7 @@ class RunEvidence:
     def fewest_requests(self, contrast: Contrast, blocks: int) -> int:
         """Of any process in any valid trial that the contrast rests on, up to block `blocks`."""
         trials = (t for cell in contrast.cells for b, t in self._cells.get(cell, {}).items() if b <= blocks)
-        return min((min(t.tenant_requests, default=0) for t in trials if t.status == "ok"), default=0)
+        return fewest_requests(t for t in trials if t.status == "ok")
 
     def batch_sizes(self, contrast: Contrast) -> set[int]:
         """Of all trials that the contrast rests on."""

@@ -5,6 +5,8 @@ Every metric is a speed: twice as much is twice as good, so that a ratio above 1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.claims import Metric
 from bench.records import TrialRecord
 
@@ -19,6 +21,17 @@ P99 = 0.99
 def tail_needs(share: float) -> int:
     """Requests of one process that its quantile at `share` needs."""
     return round(BEYOND / (1 - share))
+
+
+def fewest_requests(trials: Iterable[TrialRecord]) -> int:
+    """Of any process in any of these; 0 where one tells of none, or there is none."""
+    return min((min(trial.tenant_requests, default=0) for trial in trials), default=0)
+
+
+def energy_per_item_j(trial: TrialRecord) -> float | None:
+    """None where no counter told it."""
+    joules = trial.telemetry.get("energy_per_item_j", 0.0)
+    return joules if joules > 0 else None
 
 
 def p99_ms(trial: TrialRecord) -> tuple[float, ...]:

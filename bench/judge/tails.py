@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.judge.metrics import tail_needs
+from bench.judge.metrics import fewest_requests, tail_needs
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
@@ -42,7 +42,7 @@ def needed(quantile: Quantile) -> int:
 def tail(trials: Sequence[TrialRecord], quantile: Quantile) -> Tail:
     """Over the valid trials of one cell: geometric mean of each trial's mean over its tenants, and its interval."""
     valid = [trial for trial in trials if trial.status == "ok" and trial.tenant_latency_ms]
-    fewest = min((min(trial.tenant_requests, default=0) for trial in valid), default=0)
+    fewest = fewest_requests(valid)
     if fewest < needed(quantile):
         return Tail(None, None, None, fewest, needed(quantile))
     means = [

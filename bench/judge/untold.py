@@ -17,7 +17,14 @@ WORDS: dict[Missing, str] = {
 
 def interleaved(plan: Plan) -> bool:
     """Whether trials with the same block number were measured side by side, so that drift cancels between them."""
-    return plan.imported is None or "blocks" not in plan.imported.missing
+    return without_blocks(plan) is None
+
+
+def without_blocks(plan: Plan) -> str | None:
+    """Why nothing of a run can be paired, nor its spread judged; None for what was measured in blocks."""
+    if plan.imported is None or "blocks" not in plan.imported.missing:
+        return None
+    return f"measured by {source(plan.imported)}, which has no blocks"
 
 
 def source(imported: Imported) -> str:

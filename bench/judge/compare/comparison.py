@@ -15,7 +15,7 @@ from scipy.special import stdtr, stdtrit
 
 from bench.judge.decisions import holm
 from bench.judge.differences import Difference
-from bench.judge.metrics import speed
+from bench.judge.metrics import energy_per_item_j, speed
 from bench.judge.speedup import LEVEL, SpeedUp
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
@@ -189,8 +189,8 @@ def cost(trial: TrialRecord, metric: Metric) -> float | None:
     if metric == "quality":
         return None
     if metric == "energy":
-        joules = trial.telemetry.get("energy_per_item_j", 0.0)
-        return math.log(joules) if joules > 0 else None
+        joules = energy_per_item_j(trial)
+        return None if joules is None else math.log(joules)
     found = speed(trial, metric)
     return -math.log(found) if found else None
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from bench.judge import reasons
 from bench.judge.compare.comparison import FEWEST, Metric, Series, cost
 from bench.judge.compare.lost import lost_blocks
-from bench.judge.evidence import RunEvidence
-from bench.judge.metrics import P99, tail_needs
+from bench.judge.evidence import RunEvidence, own_trials
+from bench.judge.metrics import P99, fewest_requests, tail_needs
 from bench.judge.speedup import Cell
+from bench.judge.untold import without_blocks
 from bench.records import TrialRecord
 from bench.stored import StoredRun
 
@@ -34,29 +35,24 @@ class Part:
         return [found for trial in self.valid if (found := cost(trial, metric)) is not None]
 
     def fewest_requests(self) -> int:
-        return min((min(trial.tenant_requests, default=0) for trial in self.valid), default=0)
+        return fewest_requests(self.valid)
 
 
 def parts_of(run: StoredRun) -> Iterator[tuple[Series, Part]]:
-    """Every cell of a run but the baseline's second measurement and the versions that it was measured against."""
+    """Every cell of the version that a run is about."""
     plan, evidence = run.plan, RunEvidence(run)
-    planned: dict[Cell, dict[int, int]] = {}
-    for trial in plan.trials:
-        if trial.optimization != plan.again and trial.isolation not in plan.against:
-            planned.setdefault((trial.partition, trial.optimization), {})[trial.block] = trial.tenants
     general = _general_obstacle(run, evidence)
-    for cell, blocks in planned.items():
+    for cell, planned in own_trials(plan).items():
         trials = evidence.trials_of(cell)
         series = Series(plan.device, plan.workload, plan.scenario, *cell)
-        over = {block for block in blocks if block <= evidence.whole_blocks}
+        over = {one.block for one in planned if one.block <= evidence.whole_blocks}
         obstacle = general or _lost(trials, over, cell)
-        yield series, Part(run, max(blocks.values()), trials, obstacle)
+        yield series, Part(run, max(one.tenants for one in planned), trials, obstacle)
 
 
 def _general_obstacle(run: StoredRun, evidence: RunEvidence) -> str | None:
-    imported = run.plan.imported
-    if imported and "blocks" in imported.missing:
-        return f"measured by {imported.tool}, which has no blocks"
+    if strange := without_blocks(run.plan):
+        return strange
     if not evidence.complete_looks():
         return reasons.no_look(run.plan, evidence.whole_blocks)
     return None

@@ -84,10 +84,3 @@ class PairedCosts:
                 return Obstacle(f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal ones compare")
         ours, theirs = (self._sided.tenants(cell) for cell in asked.contrast.cells)
         return Obstacle(f"{ours} tenants against {theirs}") if ours != theirs else None
-
-    def strange(self) -> str | None:
-        """Why nothing of the run can be paired."""
-        imported = self._plan.imported
-        if imported and "blocks" in imported.missing:
-            return f"measured by {imported.tool}, which has no blocks"
-        return None

@@ -29,6 +29,7 @@ from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.looks import NextLook
 from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired
+from bench.judge.untold import without_blocks
 from bench.records import PROCESS, Plan, Thresholds
 from bench.stored import StoredRun
 
@@ -88,7 +89,7 @@ class _Within:
         """Of all that blocks decide."""
         asked = list(self._asked())
         level = self._plan.look_level or 0.0  # a plan that has looks has a level
-        looks = [] if self._costs.strange() else self._evidence.complete_looks()
+        looks = [] if without_blocks(self._plan) else self._evidence.complete_looks()
         drawn: dict[Asked, Outcome] = {}
         alarms = 0
         for look in looks:
@@ -168,7 +169,7 @@ class _Within:
     def _unjudged(self, asked: Asked) -> Outcome:
         """No look was complete: the numbers are shown, and nothing is said."""
         pairs = self._costs.pairs(asked, self._plan.blocks)
-        reason = self._costs.strange() or reasons.no_look(self._plan, len(pairs.differences))
+        reason = without_blocks(self._plan) or reasons.no_look(self._plan, len(pairs.differences))
         return self._told(asked, pairs, "not_enough_evidence", reason, None, None)
 
     def _told(
