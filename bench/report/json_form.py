@@ -59,7 +59,7 @@ def _run(run: RunReport) -> dict[str, Any]:
             for f in run.floors
         ],
         "neighbours": asdict(run.neighbours),
-        "comparison": [comparison.to_json(outcome) for outcome in run.compared.series] if run.compared else None,
+        "comparison": [comparison.to_json(outcome) for outcome in run.compared.outcomes] if run.compared else None,
         "infeasible": [item.model_dump() for item in plan.infeasible],
         "set_aside": [asdict(item) for item in run.set_aside],
     }

@@ -55,7 +55,7 @@ def _print(comparison: Comparison, as_json: bool) -> None:
         return
     for note in comparison.notes:
         say(f"note: {note}")
-    json.dump([to_json(outcome) for outcome in comparison.series], sys.stdout, indent=1, allow_nan=False)
+    json.dump([to_json(outcome) for outcome in comparison.outcomes], sys.stdout, indent=1, allow_nan=False)
     sys.stdout.write("\n")
 
 

@@ -77,7 +77,7 @@ def _after(plan: Plan, stored: Run) -> str:
 
 def _told(compared: Comparison) -> dict[str, Any]:
     """gate: 0 where nothing is slower, 1 where something is, 4 where that is not known."""
-    return {"gate": compared.exit_code, "comparison": [to_json(outcome) for outcome in compared.series]}
+    return {"gate": compared.exit_code, "comparison": [to_json(outcome) for outcome in compared.outcomes]}
 
 
 def _measure(experiment: Experiment, plan: Plan, stored: Run) -> Plan:

@@ -50,7 +50,7 @@ def of_day(name: str, level: float = 0.0, cells: Mapping[str, Any] = {"full": ("
 
 
 def of(comparison: Comparison, optimization: str, metric: str = "throughput") -> Outcome:
-    (found,) = (o for o in comparison.series if (o.series.optimization, o.metric) == (optimization, metric))
+    (found,) = (o for o in comparison.outcomes if (o.series.optimization, o.metric) == (optimization, metric))
     return found
 
 
@@ -104,7 +104,7 @@ def test_an_outcome_that_was_drawn_stands() -> None:
 def test_obstacles(fields: dict[str, Any], words: str) -> None:
     comparison = within(versions(0.3, **fields))
     assert comparison.exit_code == 4
-    assert all(words in outcome.reason for outcome in comparison.series)
+    assert all(words in outcome.reason for outcome in comparison.outcomes)
 
 
 def test_too_few_pairs_ask_for_more_blocks_and_lasting_losses_do_not() -> None:
@@ -117,7 +117,7 @@ def test_p99_needs_its_requests_and_equal_batches() -> None:
     slow = {"tenant_requests": (5000,)}
     stored = run(plan(BOTH, against=SIDES), lambda planned: slow)
     assert of(within(stored), "fp32", "p99").outcome == "not_regressed"
-    assert {o.metric for o in within(run(plan(BOTH, against=SIDES), lambda p: {})).series} == {"throughput"}
+    assert {o.metric for o in within(run(plan(BOTH, against=SIDES), lambda p: {})).outcomes} == {"throughput"}
     planned = run(plan(BOTH, against=SIDES, min_requests=5000), lambda p: {})
     assert "a p99 needs 5000 requests" in of(within(planned), "fp32", "p99").reason
 
@@ -139,7 +139,7 @@ def test_energy_where_all_but_a_fifth_of_the_blocks_tell() -> None:
     outcome = of(within(measured(9)), "fp32", "energy")
     assert outcome.outcome == "regressed" and "more energy for each item" in outcome.reason
     assert outcome.base_units == 9
-    assert {o.metric for o in within(measured(7)).series} == {"throughput"}
+    assert {o.metric for o in within(measured(7)).outcomes} == {"throughput"}
 
 
 def test_start_up_is_a_metric_of_its_own() -> None:
@@ -148,8 +148,8 @@ def test_start_up_is_a_metric_of_its_own() -> None:
         return {"start_up_s": start_s, "throughput_per_s": None, "tenant_start_up_s": (start_s,)}
 
     comparison = within(run(plan(BOTH, against=SIDES, measures="start_up"), told))
-    assert {outcome.metric for outcome in comparison.series} == {"start_up"}
-    assert "slower to start" in comparison.series[0].reason and comparison.exit_code == 1
+    assert {outcome.metric for outcome in comparison.outcomes} == {"start_up"}
+    assert "slower to start" in comparison.outcomes[0].reason and comparison.exit_code == 1
 
 
 def test_accuracy_is_counted_on_the_same_items() -> None:
@@ -173,7 +173,7 @@ def test_thresholds_are_the_plans_and_none_switches_off() -> None:
     assert of(within(versions(0.05, thresholds=lenient)), "int8_ort").outcome == "not_regressed"
     assert of(within(versions(0.05), lenient), "int8_ort").outcome == "not_regressed"
     nothing = within(versions(0.05), Thresholds(throughput=None))
-    assert (list(nothing.series), nothing.exit_code) == ([], 4)
+    assert (list(nothing.outcomes), nothing.exit_code) == ([], 4)
 
 
 def test_what_one_side_lacks_is_told() -> None:
@@ -186,7 +186,7 @@ def test_what_one_side_lacks_is_told() -> None:
     assert outcome.outcome == "not_enough_evidence" and "infeasible: needs a library" in outcome.reason
     newer_alone = plan({"full": ("fp32", "int8_ort"), "full.container": ("fp32",)}, against=SIDES)
     comparison = within(run(newer_alone, lambda planned: {}))
-    assert [o.series.optimization for o in comparison.series] == ["fp32"]
+    assert [o.series.optimization for o in comparison.outcomes] == ["fp32"]
     assert any("only the candidate measured int8_ort" in note for note in comparison.notes)
 
 
@@ -214,12 +214,12 @@ def nights(count: int, **fields: Any) -> list[StoredRun]:
 
 def test_three_base_runs_measure_the_days_and_one_needs_an_assumption() -> None:
     measured = across(nights(4), [of_day("now", 0.1)])
-    (outcome,) = measured.series
+    (outcome,) = measured.outcomes
     assert (outcome.outcome, outcome.assumed, outcome.base_units, outcome.candidate_units) == ("regressed", "", 4, 1)
-    (assumed,) = across(nights(1), [of_day("now", 0.1)]).series
+    (assumed,) = across(nights(1), [of_day("now", 0.1)]).outcomes
     assert assumed.outcome == "regressed" and "1 % from day to day" in assumed.assumed
     assert "nobody measured" in assumed.assumed and "--against" in assumed.assumed
-    (said,) = across(nights(1), [of_day("now", 0.1)], day_to_day=0.002).series
+    (said,) = across(nights(1), [of_day("now", 0.1)], day_to_day=0.002).outcomes
     assert "0.2 %" in said.assumed and "as --day-to-day says" in said.assumed
     assert to_json(said)["assumed"] == said.assumed and to_json(outcome)["assumed"] is None
 
@@ -232,7 +232,7 @@ def test_base_runs_that_differ_by_more_than_was_said_are_noted() -> None:
 
 def test_copies_of_one_run_do_not_make_it_sure() -> None:
     copies = [of_day(name) for name in ("a", "b", "c")]
-    (outcome,) = across(copies, [of_day("now", 0.001)]).series
+    (outcome,) = across(copies, [of_day("now", 0.001)]).outcomes
     assert outcome.outcome != "regressed"
 
 
@@ -249,13 +249,13 @@ def test_copies_of_one_run_do_not_make_it_sure() -> None:
 )
 def test_what_keeps_a_run_from_counting(fields: dict[str, Any], words: str) -> None:
     comparison = across(nights(3), [of_day("now", 0.5, **fields)])
-    (outcome,) = comparison.series
+    (outcome,) = comparison.outcomes
     assert outcome.outcome == "not_enough_evidence" and words in outcome.reason and comparison.exit_code == 4
 
 
 def test_a_base_run_that_does_not_count_is_left_out_with_its_reason() -> None:
     comparison = across([*nights(3), of_day("short", blocks=3)], [of_day("now", 0.1)])
-    assert comparison.series[0].base_units == 3
+    assert comparison.outcomes[0].base_units == 3
     assert any("short" in note and "the first look is at 10" in note for note in comparison.notes)
 
 
@@ -272,9 +272,9 @@ def test_series_that_the_candidate_lacks_are_open_by_name_and_new_ones_are_notes
 
 def test_second_measurements_and_older_versions_are_no_series() -> None:
     again = of_day("night", cells={"full": ("fp32", "fp32_again")}, again="fp32_again")
-    assert [o.series.optimization for o in across([again], [again]).series] == ["fp32"]
+    assert [o.series.optimization for o in across([again], [again]).outcomes] == ["fp32"]
     two = versions()
-    assert {o.series.partition for o in across([two], [two]).series} == {"full"}
+    assert {o.series.partition for o in across([two], [two]).outcomes} == {"full"}
 
 
 # --- in general ---
@@ -320,8 +320,8 @@ def test_twice_as_fast_a_machine_changes_no_outcome(factor: float, seed: int, sl
         return run(plan(BOTH, against=SIDES), told)
 
     one, other = within(stored(1.0)), within(stored(factor))
-    assert [o.outcome for o in one.series] == [o.outcome for o in other.series]
-    for mine, theirs in zip(one.series, other.series, strict=True):
+    assert [o.outcome for o in one.outcomes] == [o.outcome for o in other.outcomes]
+    for mine, theirs in zip(one.outcomes, other.outcomes, strict=True):
         assert mine.slow_down == pytest.approx(theirs.slow_down, abs=1e-9)
 
 

@@ -44,7 +44,7 @@ def slower(share: float) -> list[float]:
 @pytest.mark.parametrize(("model", "draws"), DRAWS)
 def test_no_slow_down_raises_no_alarm_in_a_whole_table_after_three_looks(model: Noise, draws: int) -> None:
     rng = np.random.default_rng(SEED)
-    tables = [words(within(together(model, rng, [0.0] * SERIES, 40)).series) for _ in range(draws)]
+    tables = [words(within(together(model, rng, [0.0] * SERIES, 40)).outcomes) for _ in range(draws)]
     alarms = sum("regressed" in table for table in tables) / draws
     told(alarms=alarms, passed=sum(set(table) == {"not_regressed"} for table in tables) / draws)
     assert alarms <= FALSE_ALARMS + slack(FALSE_ALARMS, draws)
@@ -55,7 +55,7 @@ def test_no_slow_down_raises_no_alarm_in_a_whole_table_after_three_looks(model: 
 def test_a_slow_down_is_found_in_a_table_of_others(model: Noise, share: float, blocks: int, draws: int) -> None:
     """5 % at the first look, 2 % within 20 blocks."""
     rng = np.random.default_rng(SEED)
-    found = [within(together(model, rng, slower(share), blocks)).series[0].outcome for _ in range(draws)]
+    found = [within(together(model, rng, slower(share), blocks)).outcomes[0].outcome for _ in range(draws)]
     rates = {word: count / draws for word, count in Counter(found).items()}
     told(**rates)
     assert rates["regressed"] >= FOUND - slack(FOUND, draws)
@@ -64,7 +64,7 @@ def test_a_slow_down_is_found_in_a_table_of_others(model: Noise, share: float, b
 @pytest.mark.parametrize(("model", "draws"), DRAWS)
 def test_a_slow_down_as_large_as_the_threshold_hardly_ever_passes(model: Noise, draws: int) -> None:
     rng = np.random.default_rng(SEED)
-    found = [within(together(model, rng, [math.log1p(0.01)], 40)).series[0].outcome for _ in range(draws)]
+    found = [within(together(model, rng, [math.log1p(0.01)], 40)).outcomes[0].outcome for _ in range(draws)]
     rates = {word: count / draws for word, count in Counter(found).items()}
     told(**rates)
     assert rates.get("not_regressed", 0.0) <= WRONGLY_PASSED + slack(WRONGLY_PASSED, draws)
@@ -84,8 +84,8 @@ def test_runs_of_different_days(
     for _ in range(draws):
         base = [alone(model, rng, [0.0, 0.0], blocks, tau, f"night{index}") for index in range(runs)]
         same, other = (alone(model, rng, [share, 0.0], blocks, tau, "candidate") for share in (0.0, math.log1p(0.05)))
-        alarms += "regressed" in words(across(base, [same], day_to_day=known).series)
-        found += across(base, [other], day_to_day=known).series[0].outcome == "regressed"
+        alarms += "regressed" in words(across(base, [same], day_to_day=known).outcomes)
+        found += across(base, [other], day_to_day=known).outcomes[0].outcome == "regressed"
     told(alarms=alarms / draws, found=found / draws)
     assert alarms / draws <= FALSE_ALARMS + slack(FALSE_ALARMS, draws)
     assert found / draws >= FOUND - slack(FOUND, draws)

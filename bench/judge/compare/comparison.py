@@ -128,19 +128,19 @@ class Comparison:
 
     base: str
     candidate: str
-    series: Sequence[Outcome]
+    outcomes: Sequence[Outcome]
     notes: Sequence[str] = ()
     differs: Sequence[Difference] = ()
 
     def count(self, word: Word) -> int:
-        return sum(outcome.outcome == word for outcome in self.series)
+        return sum(outcome.outcome == word for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> int:
         """1 when anything regressed; 4 when anything is open, or nothing was compared; else 0."""
         if self.count("regressed"):
             return REGRESSED
-        return NOT_ENOUGH_EVIDENCE if self.count("not_enough_evidence") or not self.series else 0
+        return NOT_ENOUGH_EVIDENCE if self.count("not_enough_evidence") or not self.outcomes else 0
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ def print_comparison(comparison: Comparison) -> None:
     """What came out, what carries it, what differs, and how to read it."""
     console = result_console()
     console.print(f"[bold]{escape(headline(comparison))}[/]", soft_wrap=True)
-    if comparison.series:
+    if comparison.outcomes:
         console.print(escape(f"on {devices(comparison)}"), soft_wrap=True)
-        console.print(_table(comparison.series))
+        console.print(_table(comparison.outcomes))
     if comparison.differs:
         console.print("what differs from base to candidate:", soft_wrap=True)
         for line in shortened([str(item) for item in comparison.differs], MOST_DIFFERENCES):
@@ -37,13 +37,13 @@ def print_comparison(comparison: Comparison) -> None:
         console.print(escape(line), soft_wrap=True)
 
 
-def _table(series: Sequence[Outcome]) -> Table:
+def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(header_style="bold", box=SIMPLE_HEAD)
-    several = len({(outcome.series.workload, outcome.series.scenario) for outcome in series}) > 1
+    several = len({(outcome.series.workload, outcome.series.scenario) for outcome in outcomes}) > 1
     names = ["outcome", *(["workload", "scenario"] if several else []), "partition", "optimization", "metric"]
     for name in (*names, "speed, candidate / base", "measured", "why"):
         table.add_column(name, overflow="fold")
-    for outcome in worst_first(series):
+    for outcome in worst_first(outcomes):
         where = outcome.series
         cells = (
             WORDS[outcome.outcome],

@@ -18,18 +18,18 @@ IMPOSSIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def render(comparison: Comparison) -> str:
     """One suite; well-formed whatever a record says."""
-    series = comparison.series
+    outcomes = comparison.outcomes
     counts = {
-        "tests": str(len(series) or 1),
+        "tests": str(len(outcomes) or 1),
         "failures": str(comparison.count("regressed")),
-        "errors": str(comparison.count("not_enough_evidence") if series else 1),
+        "errors": str(comparison.count("not_enough_evidence") if outcomes else 1),
         "skipped": "0",
     }
     root = ET.Element("testsuites", {"name": "bench compare", **counts})
     suite = ET.SubElement(root, "testsuite", {"name": "bench compare", **counts})
-    for outcome in worst_first(series):
+    for outcome in worst_first(outcomes):
         _case(suite, outcome)
-    if not series:
+    if not outcomes:
         case = ET.SubElement(suite, "testcase", {"classname": "bench.compare", "name": "matched series", "time": "0"})
         ET.SubElement(case, "error", {"type": "not_enough_evidence", "message": "nothing was compared"})
     told = [headline(comparison), *map(str, comparison.differs), *comparison.notes, *how_to_read(comparison)]

@@ -20,9 +20,9 @@ from bench.report.markdown import as_table, plain
 def render(comparison: Comparison) -> str:
     """GitHub's Markdown; whatever a record says is text in it, never markup."""
     lines = [f"## {plain(headline(comparison))}", ""]
-    if comparison.series:
+    if comparison.outcomes:
         lines += [f"On {plain(devices(comparison))}.", ""]
-        lines += as_table(COLUMNS, (as_row(outcome) for outcome in worst_first(comparison.series)))
+        lines += as_table(COLUMNS, (as_row(outcome) for outcome in worst_first(comparison.outcomes)))
     if comparison.differs:
         lines += ["### What differs", ""]
         rows = [(item.name, item.before, item.after) for item in comparison.differs[:MOST_DIFFERENCES]]

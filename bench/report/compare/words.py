@@ -31,13 +31,13 @@ def headline(comparison: Comparison) -> str:
 
 def devices(comparison: Comparison) -> str:
     """That it was measured on."""
-    return ", ".join(sorted({outcome.series.device for outcome in comparison.series}))
+    return ", ".join(sorted({outcome.series.device for outcome in comparison.outcomes}))
 
 
-def worst_first(series: Sequence[Outcome]) -> list[Outcome]:
+def worst_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Regressed, then open, then fine; among equals as they were planned."""
     order = list(WORDS)
-    return sorted(series, key=lambda outcome: order.index(outcome.outcome))
+    return sorted(outcomes, key=lambda outcome: order.index(outcome.outcome))
 
 
 def units(outcome: Outcome) -> str:
@@ -57,8 +57,8 @@ def shortened(lines: Sequence[str], most: int) -> list[str]:
 
 def how_to_read(comparison: Comparison) -> list[str]:
     """Each thing that the outcomes rest on, once."""
-    assumed = sorted({outcome.assumed for outcome in comparison.series if outcome.assumed})
-    told = {outcome.metric: outcome.threshold for outcome in comparison.series if outcome.threshold}
+    assumed = sorted({outcome.assumed for outcome in comparison.outcomes if outcome.assumed})
+    told = {outcome.metric: outcome.threshold for outcome in comparison.outcomes if outcome.threshold}
     thresholds = ", ".join(f"{metric.replace('_', '-')} {percent(share)}" for metric, share in told.items())
     lines = [f"assumed: {text}" for text in assumed]
     if thresholds:

@@ -23,4 +23,4 @@ def versions(found: Comparison | None) -> Versions | None:
     """None where the run compares none."""
     if found is None:
         return None
-    return Versions(headline(found), [as_row(outcome) for outcome in worst_first(found.series)], how_to_read(found))
+    return Versions(headline(found), [as_row(outcome) for outcome in worst_first(found.outcomes)], how_to_read(found))
