@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from made_up_nights import CELLS, night, nights
 from made_up_runs import plan
 
-from bench.judge.history.history import History, Series, history, measured_at
+from bench.judge.history.history import History, Trend, history, measured_at
 from bench.records import Imported
 from bench.stored import SetAside, StoredRun
 
 COMMITS = ["aaa"] * 30 + ["bbb"] * 30
 
 
-def series(found: History, optimization: str, metric: str = "throughput") -> Series:
+def series(found: History, optimization: str, metric: str = "throughput") -> Trend:
     (one,) = [one for one in found.series if (one.key.optimization, one.key.metric) == (optimization, metric)]
     return one
 

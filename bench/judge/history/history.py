@@ -14,6 +14,7 @@ from bench.judge.differences import Difference, differences
 from bench.judge.history.changes import LEVEL, Course, Pending, Shift, course
 from bench.judge.history.coincidence import Coincidence, Night, Options, coincidence
 from bench.judge.metrics import P99, speed, tail_needs
+from bench.judge.series import Series
 from bench.judge.statistics import Paired, ratio
 from bench.records import Plan, TrialRecord
 from bench.stored import GREATEST, SetAside, StoredRun
@@ -27,14 +28,9 @@ Between = Callable[[Night, Night], Sequence[Difference]]
 
 
 @dataclass(frozen=True)
-class Key:
-    """What is followed over time."""
+class Key(Series):
+    """What is followed over time: a series, by one of its metrics."""
 
-    device: str
-    workload: str
-    scenario: str
-    partition: str
-    optimization: str
     metric: Metric
 
 
@@ -64,7 +60,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Series:
+class Trend:
     """`without`: runs that were to measure it and have no valid block of it."""
 
     key: Key
@@ -80,11 +76,11 @@ class History:
     """Runs in their order. `set_aside`: what is not used, and why."""
 
     nights: tuple[Night, ...]
-    series: tuple[Series, ...]
+    series: tuple[Trend, ...]
     set_aside: tuple[SetAside, ...]
 
     @property
-    def changes(self) -> list[tuple[Series, Change]]:
+    def changes(self) -> list[tuple[Trend, Change]]:
         """All, the newest first; of one run the largest first."""
         found = [(series, change) for series in self.series for change in series.changes]
         return sorted(found, key=lambda item: (-item[1].first.when.timestamp(), -abs(math.log(item[1].shift.ratio))))
@@ -215,13 +211,13 @@ def _point(night: Night, values: Sequence[float], planned: int) -> Point:
 
 def _series(
     key: Key, points: list[Point], options: Options, without: Sequence[tuple[datetime, str]], between: Between
-) -> Series:
+) -> Trend:
     points = sorted(points, key=lambda point: _by_time(point.night))
     found = course([math.log(point.value) for point in points])
     nights = [point.night for point in points]
     changes = tuple(_change(key, shift, nights, options, between) for shift in found.shifts)
     pending = _change(key, found.pending, nights, options, between) if found.pending else None
-    return Series(key, tuple(points), found, changes, pending, tuple(name for _, name in sorted(without)))
+    return Trend(key, tuple(points), found, changes, pending, tuple(name for _, name in sorted(without)))
 
 
 def _change(key: Key, shift: Shift | Pending, nights: Sequence[Night], options: Options, between: Between) -> Change:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from bench.judge.history.history import Change, Metric, Point, Series
+from bench.judge.history.history import Change, Metric, Point, Trend
 from bench.report.history import words
 from bench.report.labels import LETTER
 from bench.report.svg import Scale, axes, chart, mark, tag
@@ -23,7 +23,7 @@ ROWS = 3
 ROW = 14.0
 
 
-def picture(series: Series, ident: str, numbers: Sequence[int]) -> Markup:
+def picture(series: Trend, ident: str, numbers: Sequence[int]) -> Markup:
     """`numbers`: of its changes, in the table of all changes."""
     points, metric = series.points, series.key.metric
     x = Scale(-0.5, max(len(points) - 0.5, 0.5), LEFT, WIDTH - RIGHT)
@@ -38,11 +38,11 @@ def picture(series: Series, ident: str, numbers: Sequence[int]) -> Markup:
         *_odd(points, x, y, metric),
         *(_tips(points, x, y, metric) if len(points) <= MOST_TIPS else ()),
     ]
-    title = f"{words.NAMES[metric]} of {words.name(series.key)}, {words.UNITS[metric]}, over {len(points)} runs"
+    title = f"{words.NAMES[metric]} of {series.key}, {words.UNITS[metric]}, over {len(points)} runs"
     return chart(ident, WIDTH, HEIGHT, title, description(series), *parts)
 
 
-def description(series: Series) -> str:
+def description(series: Trend) -> str:
     """The same in words, for those who do not see it."""
     first, last = series.points[0], series.points[-1]
     metric = series.key.metric
@@ -54,7 +54,7 @@ def description(series: Series) -> str:
     return "; ".join(told)
 
 
-def _height(series: Series) -> Scale:
+def _height(series: Trend) -> Scale:
     logs = [math.log(point.value) for point in series.points]
     levels = [segment.level for segment in series.course.segments] or logs
     room = ROOM * (series.course.noise or 0.0)
@@ -79,7 +79,7 @@ def _dates(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     return found
 
 
-def _changes(series: Series, numbers: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
+def _changes(series: Trend, numbers: Sequence[int], x: Scale, y: Scale) -> list[Markup]:
     """An upright line at each, with its number and size in the first row above where there is room."""
     ends = [-math.inf] * ROWS
     found = []
@@ -138,7 +138,7 @@ def _odd(points: Sequence[Point], x: Scale, y: Scale, metric: Metric) -> list[Ma
     return found
 
 
-def _levels(series: Series, x: Scale, y: Scale) -> list[Markup]:
+def _levels(series: Trend, x: Scale, y: Scale) -> list[Markup]:
     """The mean level of each stretch without a shift."""
     found = []
     for segment in series.course.segments:

@@ -23,7 +23,7 @@ def print_history(history: History) -> None:
             table.add_column(name, overflow="fold")
         several = len(words.devices(history)) > 1
         for series, change in changes[:MOST_CHANGES]:
-            of = words.name(series.key) + (f", {series.key.device}" if several else "")
+            of = str(series.key) + (f", {series.key.device}" if several else "")
             size = f"{words.direction(series.key.metric, change)} {words.size(change)}"
             metric = words.NAMES[series.key.metric]
             coincides = "; ".join(words.coincides(change.coincides))
@@ -42,7 +42,7 @@ def notes(history: History) -> list[str]:
     """What may become a shift, what drifts, and what is too short to tell."""
     lines = []
     for series in history.series:
-        of = f"{words.name(series.key)}, {words.NAMES[series.key.metric]}"
+        of = f"{series.key}, {words.NAMES[series.key.metric]}"
         if series.pending:
             lines.append(f"possible: {of}: {words.possible(series, series.pending)}")
         if series.course.drift is not None:

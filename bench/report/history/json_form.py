@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from bench.judge.history.changes import Pending
-from bench.judge.history.history import Change, History, Point, Series
+from bench.judge.history.history import Change, History, Point, Trend
 from bench.report.history.words import UNITS, WORSE
 
 
@@ -15,7 +15,7 @@ def to_json(history: History) -> list[dict[str, Any]]:
     return [_series(series) for series in history.series]
 
 
-def _series(series: Series) -> dict[str, Any]:
+def _series(series: Trend) -> dict[str, Any]:
     key, course = series.key, series.course
     return {
         "device": key.device,
@@ -51,7 +51,7 @@ def _point(point: Point) -> dict[str, Any]:
     }
 
 
-def _change(series: Series, change: Change) -> dict[str, Any]:
+def _change(series: Trend, change: Change) -> dict[str, Any]:
     shift = change.shift
     found: dict[str, Any] = {
         "run_before": change.before.name,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.judge.history.history import Change, History, Series
+from bench.judge.history.history import Change, History, Trend
 from bench.report.history import words
 from bench.report.history.chart import picture
 from bench.report.html import page
@@ -23,7 +23,7 @@ class Line:
     """A change in the table of all; `target`: the picture of its series, "" where it is not drawn."""
 
     number: int
-    series: Series
+    series: Trend
     change: Change
     target: str
     levels: str
@@ -34,7 +34,7 @@ class Shown:
     """A series with its picture."""
 
     ident: str
-    series: Series
+    series: Trend
     numbers: Sequence[int]
     remarks: Sequence[str]
     picture: Markup
@@ -68,7 +68,7 @@ def render(history: History) -> str:
     )
 
 
-def _telling(history: History) -> list[Series]:
+def _telling(history: History) -> list[Trend]:
     """Those with something to see: the newest shifts first, then possible ones, then drifts."""
     told = [series for series, _ in history.changes]
     told += [series for series in history.series if series.pending]
@@ -76,11 +76,11 @@ def _telling(history: History) -> list[Series]:
     return list({id(series): series for series in told}.values())
 
 
-def _line(number: int, series: Series, change: Change, idents: dict[int, str]) -> Line:
+def _line(number: int, series: Trend, change: Change, idents: dict[int, str]) -> Line:
     return Line(number, series, change, idents.get(id(series), ""), words.levels(series, change))
 
 
-def _shown(series: Series, ident: str, numbers: dict[int, int]) -> Shown:
+def _shown(series: Trend, ident: str, numbers: dict[int, int]) -> Shown:
     mine = [numbers[id(change)] for change in series.changes]
     remarks = []
     if series.pending:
@@ -101,7 +101,7 @@ def _names(runs: Sequence[str]) -> str:
     return ", ".join(runs[:5]) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")
 
 
-def _notes(history: History, changes: Sequence[tuple[Series, Change]]) -> Iterator[str]:
+def _notes(history: History, changes: Sequence[tuple[Trend, Change]]) -> Iterator[str]:
     """What the reader should know before the table."""
     if changes:
         _, newest = changes[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.judge.history.changes import FEWEST_RUNS, Pending
 from bench.judge.history.coincidence import Coincidence, Night
-from bench.judge.history.history import Change, History, Key, Metric, Series
+from bench.judge.history.history import Change, History, Metric, Trend
 from bench.report.numbers import NONE, counted, rate
 
 UNITS: Mapping[Metric, str] = {"throughput": "items/s", "start_up": "s", "p99": "ms", "energy": "J/item"}
@@ -45,13 +45,13 @@ def short_size(change: Change) -> str:
     return _size(change.shift.ratio)
 
 
-def drifted(series: Series) -> str:
+def drifted(series: Trend) -> str:
     """Where a series drifts: how far it went in all."""
     drift = series.course.drift
     return "" if drift is None else f"{_size(drift)} over {counted(len(series.points), 'run')}"
 
 
-def levels(series: Series, change: Change) -> str:
+def levels(series: Trend, change: Change) -> str:
     """Before a shift and after it, with the unit."""
     segments, place = series.course.segments, series.changes.index(change)
     before, after = (rate(math.exp(segments[at].level)) for at in (place, place + 1))
@@ -61,11 +61,6 @@ def levels(series: Series, change: Change) -> str:
 def value(metric: Metric, found: float) -> str:
     """With its unit."""
     return f"{rate(found)} {UNITS[metric]}"
-
-
-def name(key: Key) -> str:
-    """Of a series, without its device and metric."""
-    return f"{key.optimization} on {key.partition}, {key.workload} {key.scenario}"
 
 
 def subjects(history: History) -> Sequence[str]:
@@ -99,7 +94,7 @@ def at_that_time(change: Change) -> str:
     return f"It coincides with {lines}." if change.coincides.differences else f"What coincides: {lines}."
 
 
-def possible(series: Series, change: Change) -> str:
+def possible(series: Trend, change: Change) -> str:
     """The last runs lie off, and how many more would make it a shift."""
     shift = change.shift
     assert isinstance(shift, Pending)
@@ -152,13 +147,13 @@ def _percent(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.1f}".replace("-", "\u2212")
 
 
-def too_few(series: Series) -> str:
+def too_few(series: Trend) -> str:
     """Of a series that cannot be judged yet."""
     runs = counted(len(series.points), "run")
     return f"{runs}: shifts are looked for from {FEWEST_RUNS} on."
 
 
-def noise(series: Series) -> str:
+def noise(series: Trend) -> str:
     """Of one run about its level."""
     found = series.course.noise
     return NONE if found is None else f"{100 * found:.2g} %"
