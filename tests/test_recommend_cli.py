@@ -73,7 +73,7 @@ def test_a_rehearsal_and_mistakes_are_three_lines(bench: Forked, tmp_path: Path)
     write(a100(rehearsal=True), tmp_path / "results" / "rehearsed")
     need = needing(tmp_path, tenants=2)
     found = bench("recommend", "--need", need, cwd=tmp_path)
-    assert found.returncode == 2 and "nothing is ever recommended from one" in three_lines(found.stderr)[0]
+    assert found.returncode == 2 and "no recommendation is ever drawn from one" in three_lines(found.stderr)[0]
     found = bench("recommend", "nowhere", "--need", need, cwd=tmp_path)
     assert found.returncode == 2 and "there is no nowhere" in three_lines(found.stderr)[0]
     found = bench("recommend", GLYPHS, "--need", needing(tmp_path, tenant=2), cwd=tmp_path)
@@ -87,6 +87,20 @@ def test_a_rehearsal_among_others_is_set_aside(bench: Forked, tmp_path: Path) ->
     found = bench("recommend", "results", "--need", needing(tmp_path, p99_ms=10), "--json", cwd=tmp_path)
     assert found.returncode == 0 and json.loads(found.stdout)["runs"] == ["a100"]
     assert "set aside: rehearsed is a rehearsal" in found.stderr
+
+
+def test_a_damaged_run_in_a_folder_does_not_stop_the_others(bench: Forked, tmp_path: Path) -> None:
+    write(a100(name="damaged"), tmp_path / "results" / "damaged")
+    (tmp_path / "results" / "damaged" / "plan.json").write_text("{")
+    need = needing(tmp_path, p99_ms=10)
+    found = bench("recommend", "results", "--need", need, cwd=tmp_path)
+    assert found.returncode == 2 and "none of these runs can be read" in found.stderr
+    write(a100(), tmp_path / "results" / "a100")
+    found = bench("recommend", "results", "--need", need, "--json", cwd=tmp_path)
+    assert found.returncode == 0 and json.loads(found.stdout)["runs"] == ["a100"]
+    assert "set aside: damaged: " in found.stderr
+    found = bench("recommend", "results/damaged", "--need", need, cwd=tmp_path)
+    assert found.returncode == 2 and "damaged" in found.stderr
 
 
 @pytest.mark.parametrize("form", ["mig-parted", "kubernetes"])

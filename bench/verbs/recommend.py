@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import InputError
 from bench.judge.recommend.answer import Answer, answer
 from bench.judge.recommend.deploying import deployment
 from bench.judge.recommend.need import read_need
@@ -16,8 +15,8 @@ from bench.report.recommend import page as recommendation
 from bench.report.recommend.console import print_recommendation
 from bench.report.recommend.json_form import to_json
 from bench.report.recommend.words import words
-from bench.stored import StoredRun, find_runs, newest_run, read_run
-from bench.verbs.inputs import RESULTS
+from bench.stored import newest_run
+from bench.verbs.inputs import RESULTS, measured, read_runs
 from bench.verbs.report import file_stem, write
 
 NOTHING_SATISFIES = 1
@@ -28,7 +27,8 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
     """0: something is recommended. 1: all that was measured fails the need for certain. 4: it is not known. With `emit`
     standard output is the configuration that deploys it, and nothing where nothing is recommended."""
     asked = read_need(Path(need))
-    found = answer(_read([Path(text) for text in runs]), asked)
+    folders = [Path(text) for text in runs] or [newest_run(RESULTS)]
+    found = answer(measured(read_runs(folders), "recommendation"), asked)
     emitted = _emitted(found, emit)
     name = f"recommendation-{_name(found)}.html"
     write(Path(output), {name: recommendation.render(found)})
@@ -58,24 +58,3 @@ def _emitted(found: Answer, form: str | None) -> str | None:
 
 def _name(found: Answer) -> str:
     return file_stem(found.runs[0].folder) if len(found.runs) == 1 else f"{len(found.runs)}-runs"
-
-
-def _read(paths: Sequence[Path]) -> list[StoredRun]:
-    """Rehearsals are refused; among others they are set aside."""
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"there is no {path}", where=str(path), hint="name a run's folder, e.g. results/2026...")
-    found = [read_run(folder) for folder in find_runs(paths or [newest_run(RESULTS)])]
-    real = [run for run in found if not run.rehearsal]
-    if not real:
-        raise InputError(
-            "this is a rehearsal, and nothing is ever recommended from one",
-            where=str(found[0].folder),
-            hint="measure on the real device: the same command without gpu=rehearsal/...",
-        )
-    for run in found:
-        if run.rehearsal:
-            say(f"set aside: {run.name} is a rehearsal: nothing is recommended from one")
-        for item in run.set_aside:
-            say(f"set aside: {run.name}, {item.where}: {item.why}")
-    return real

@@ -144,6 +144,8 @@ def _tied(item: Weighed) -> bool:
 
 
 def _chosen(runs: Sequence[StoredRun], need: Need) -> list[StoredRun]:
+    if not runs:
+        raise InputError("none of these runs can be read", where="bench recommend", hint="name a run's folder")
     measuring = [run for run in runs if run.plan.measures == "throughput"]
     if not measuring:
         raise InputError(
