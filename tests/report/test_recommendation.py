@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 from recommended_runs import DESCRIPTION, a100, asked
 
 from bench.judge.recommend.answer import Answer
+from bench.records import Imported
 from bench.report import html
 from bench.report.recommend import page as recommendation
 from bench.report.recommend.json_form import to_json
@@ -89,6 +90,12 @@ def test_cautions(answered: Answer) -> None:
     assert any(
         "weights of specimen are random" in line for line in words(asked(a100(description=random), **NEED)).cautions
     )
+
+
+def test_what_another_tool_measured_is_said_in_words() -> None:
+    table = Imported(tool="csv", version="mlperf-harness", missing=("blocks", "proof"))
+    (caution,) = (line for line in words(asked(a100(imported=table), **NEED)).cautions if line.startswith("a100: "))
+    assert caution.startswith("a100: Measured by mlperf-harness (csv), not by bench; not told: interleaved blocks, ")
 
 
 def test_the_parts_of_the_page(page: Page) -> None:

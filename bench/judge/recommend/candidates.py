@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args
 
-from bench.judge.evidence import RunEvidence
+from bench.judge.evidence import RunEvidence, own_trials
 from bench.judge.interference import Beside, interference
 from bench.judge.loss import Loss, loss_of
+from bench.judge.metrics import energy_per_item_j, fewest_requests
 from bench.judge.recommend import figures
 from bench.judge.recommend.deployment import Division
 from bench.judge.recommend.figures import Figure, Value, figure
@@ -108,11 +109,7 @@ class Candidate:
 def candidates(run: StoredRun, need: Need) -> list[Candidate]:
     """In the order of the plan's own table: the full device first."""
     evidence = RunEvidence(run)
-    cells: dict[Cell, list[PlannedTrial]] = {}
-    for planned in run.plan.trials:
-        older = planned.isolation in run.plan.against
-        if planned.neighbours == SAME and planned.optimization != run.plan.again and not older:
-            cells.setdefault((planned.partition, planned.optimization), []).append(planned)
+    cells = {cell: planned for cell, planned in own_trials(run.plan).items() if planned[0].neighbours == SAME}
     neighbours = interference(run).beside
     ordered = sorted(cells, key=lambda c: (c[0] != "full", c[0], c[1] != run.plan.baseline, c[1]))
     return [_candidate(evidence, cells[cell], need, neighbours) for cell in ordered]
@@ -155,13 +152,13 @@ def _candidate(
     trials = evidence.trials_of((first.partition, first.optimization))
     valid = tuple(trial for trial in trials if trial.status == "ok")
     kind = kind_of(run, first.division)
-    measured = any("energy_per_item_j" in trial.telemetry for trial in valid)
+    measured = any(energy_per_item_j(trial) is not None for trial in valid)
     energy_value = figures.energy_j(need, measured)
     cost_value = figures.cost_per_million(need, energy_value)
     energy = figure(valid, energy_value)
     qualities = {trial.quality for trial in valid if trial.quality}
     (quality,) = qualities if len(qualities) == 1 else (None,)  # several: nobody knows which model is meant
-    fewest = min((min(trial.tenant_requests, default=0) for trial in valid), default=0)
+    fewest = fewest_requests(valid)
     return Candidate(
         run=run,
         partition=first.partition,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.judge.arranged import logs
-from bench.judge.metrics import p99_ms
+from bench.judge.metrics import energy_per_item_j, p99_ms
 from bench.judge.recommend.need import Need
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import Paired, ratio
@@ -76,7 +76,7 @@ def energy_j(need: Need, measured: bool) -> Value:
 
     def value(trial: TrialRecord) -> float | None:
         if measured:
-            return trial.telemetry.get("energy_per_item_j")
+            return energy_per_item_j(trial)
         if power and power.watts and trial.throughput_per_s:
             return power.watts / trial.throughput_per_s
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import mode
 from typing import Literal
 
+from bench.judge.compare.comparison import FEWEST
 from bench.judge.loss import FEWEST_ITEMS, ONE_SIDED
 from bench.judge.reasons import points
 from bench.judge.recommend.amounts import gib, head_room, of
@@ -21,13 +22,13 @@ from bench.judge.recommend.need import Need
 from bench.judge.speedup import LEVEL
 from bench.judge.statistics import pairs_needed
 from bench.judge.tails import needed
+from bench.judge.untold import source, without_blocks
+from bench.judge.verdicts import LOST_LIMIT
 
 Outcome = Literal["met", "unmet", "uncertain", "unmeasured"]
 Lack = Literal["", "protocol", "p99", "again", "blocks", "items", "quality", "energy", "memory", "tool"]
 """What would have to be measured for it."""
 
-FEWEST_BLOCKS = 5
-MOST_LOST = 0.2
 HOURS_PER_MONTH = 730.5
 
 
@@ -118,18 +119,20 @@ def _room(each: Memory, wanted: int, need: Need, who: str) -> Finding:
 
 def _gaps(candidate: Candidate) -> Iterator[Finding]:
     plan, trials, lost = candidate.run.plan, candidate.trials, candidate.lost
-    if plan.imported and "blocks" in plan.imported.missing:
-        tool = plan.imported.tool[:40]
-        words = f"{tool} measured it without blocks: nothing tells how far fresh processes differ"
+    if strange := without_blocks(plan):
+        words = f"{strange}: nothing tells how far fresh processes differ"
+        yield Finding("evidence", "unmeasured", words, "tool")
+    elif plan.imported:
+        words = f"measured by {source(plan.imported)}, and nothing is decided from that"
         yield Finding("evidence", "unmeasured", words, "tool")
     elif plan.look_level is None:
         words = f"protocol {plan.protocol[:40]} shows that things run, its numbers decide nothing"
         yield Finding("evidence", "unmeasured", words, "protocol")
-    if candidate.lost_share > MOST_LOST:
+    if candidate.lost_share > LOST_LIMIT:
         words = f"{len(lost)} of {len(trials) + len(lost)} blocks were lost, most often: {mode(lost)[:300]}"
         yield Finding("evidence", "unmeasured", words, "again")
-    elif len(trials) < FEWEST_BLOCKS:
-        words = f"{len(trials)} valid blocks, and fewer than {FEWEST_BLOCKS} decide nothing"
+    elif len(trials) < FEWEST:
+        words = f"{len(trials)} valid blocks, and fewer than {FEWEST} decide nothing"
         yield Finding("evidence", "unmeasured", words, "protocol")
 
 

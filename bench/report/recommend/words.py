@@ -10,6 +10,7 @@ from bench.judge.recommend.amounts import number, of
 from bench.judge.recommend.answer import Answer, Weighed
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.rules_of_thumb import DOCUMENT, Said
+from bench.judge.untold import untold
 from bench.report.numbers import NONE, counted
 from bench.report.recommend.facts import facts, laid_out
 from bench.report.recommend.need import BEST_WORDS, currency, wanted
@@ -138,8 +139,7 @@ def _cautions(answer: Answer) -> Iterator[str]:
                 "about trained weights."
             )
         if run.plan.imported:
-            missing = ", ".join(run.plan.imported.missing) or "nothing"
-            yield f"{run.name}: measured by {run.plan.imported.tool}, which does not tell: {missing}."
+            yield f"{run.name}: {untold(run.plan.imported)}"
     if answer.best is None:
         return
     best = answer.best.candidate

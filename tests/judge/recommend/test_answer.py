@@ -218,8 +218,12 @@ SPOILED = {"status": "invalid", "reason": "something else ran there", "gate": Ga
         (a100(["full"], ["fp32"], blocks=4), "4 valid blocks, and fewer than 5 decide nothing"),
         (a100(["full"], ["fp32"], change=SPOILED), "10 of 10 blocks were lost, most often: something else ran there"),
         (
-            a100(["full"], ["fp32"], imported=Imported(tool="trtexec", missing=("blocks",))),
-            "measured it without blocks",
+            a100(["full"], ["fp32"], imported=Imported(tool="csv", version="mlperf-harness", missing=("blocks",))),
+            "measured by mlperf-harness (csv), which has no blocks",
+        ),
+        (
+            a100(["full"], ["fp32"], imported=Imported(tool="trtexec", missing=("proof",))),
+            "measured by trtexec, and nothing is decided from that",
         ),
         (a100(["full"], ["fp32"], requests=4999), "it takes 5000 requests in each process, and there were 4999"),
     ],
