@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from bench import __version__
 
-EPILOG = """\
+OPTIONS = """\
 options are name=value as in Hydra: lists in brackets are compared with each other in one experiment,
 values separated by commas make separate experiments:
 
@@ -16,10 +16,13 @@ values separated by commas make separate experiments:
   bench run workload=resnet50 scenario=offline 'optimizations=[fp32,bf16,int8_ort]'
   bench run 'partitions=[full,time_shared,cpuset]' partitions.time_shared.tenants=4
   bench list
-
-exit codes: 0 done, 1 regressed (--against), 2 usage or configuration, 3 infeasible here,
-4 nothing measured or not enough evidence, 130 interrupted (then: bench run --resume RUN)
 """
+EXIT_CODES = """\
+exit codes: 0 done, 1 a gate failed, 2 usage or configuration, 3 infeasible here, 4 not enough evidence,
+130 interrupted (then: bench run --resume RUN)
+"""
+GATES = ("run", "verify", "compare", "recommend")
+"""Verbs whose exit code is an answer."""
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -42,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
         description="Measure optimised models on partitioned devices, and check published speed-up claims.",
-        epilog=EPILOG,
+        epilog=f"{OPTIONS}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bench {__version__}")
@@ -57,15 +60,15 @@ def _parser() -> argparse.ArgumentParser:
 def _measuring(verbs: Verbs) -> None:
     run = _verb(verbs, "run", "plan, measure and store experiments", overrides=True)
     run.add_argument("--resume", metavar="RUN", help="finish an interrupted run; RUN is its folder")
-    run.add_argument(
-        "--against", metavar="VERSION",
-        help="measure another version in the same blocks, and say whether this one is slower (exit code 1): a git "
-        "revision of the repository here, a wheel:FILE, a package:NAME==1.2, a python:FILE of another environment or "
-        "an image:NAME (docs/compare.md)",
-    )  # fmt: skip
     plan = _verb(verbs, "plan", "print every trial, what is infeasible and why, and how long it takes", overrides=True)
     plan.add_argument("--config", action="store_true", help="print the composed configuration instead")
     for verb in (run, plan):
+        verb.add_argument(
+            "--against", metavar="VERSION",
+            help="measure another version in the same blocks, and say whether this one is slower (exit code 1): a git "
+            "revision of the repository here, a wheel:FILE, a package:NAME==1.2, a python:FILE of another environment "
+            "or an image:NAME (docs/compare.md)",
+        )  # fmt: skip
         verb.add_argument(
             "--config-name", default="config", metavar="NAME",
             help="the configuration to begin with, such as nightly (default: config)",
@@ -118,11 +121,12 @@ def _exchanging(verbs: Verbs) -> None:
         help="the tool's files, and what they do not tell: workload= optimization= partition= scenario= device= ...",
     )  # fmt: skip
     taken.add_argument("--into", metavar="RUN", help="add to a run that was imported before, to be judged beside it")
-    taken.add_argument("--results-dir", default="results", metavar="DIR", help="(default: results)")
-    given = _verb(verbs, "export", "write a run in another tool's form")
+    given = _verb(verbs, "export", "write a run in another tool's form", prints_json=False)
     given.add_argument("form", choices=("pytest-benchmark",))
     given.add_argument("run", metavar="RUN", help="a run's folder")
-    given.add_argument("--output", metavar="FILE", help="(default: standard output)")
+    given.add_argument(
+        "--output", metavar="FILE", help="(default: standard output); a run of several sessions takes a folder"
+    )
 
 
 def _machine(verbs: Verbs) -> None:
@@ -162,16 +166,18 @@ def _verb(
     summary: str,
     overrides: bool = False,
     judges: bool = False,
+    prints_json: bool = True,
 ) -> argparse.ArgumentParser:
     """`overrides`: it takes options of experiments. `judges`: it takes stored runs, and claims."""
     verb = verbs.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=EPILOG if overrides else None,
+        epilog="\n".join([*([OPTIONS] if overrides else []), *([EXIT_CODES] if name in GATES else [])]) or None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    if prints_json:
+        verb.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.add_argument("--debug", action="store_true", help="show tracebacks")
     if overrides or judges or name == "list":
         verb.add_argument(

@@ -64,7 +64,9 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.verb == "plan":
         from bench.verbs import plan
 
-        return plan.run(options.overrides, options.config_dir, options.json, options.config, options.config_name)
+        return plan.run(
+            options.overrides, options.config_dir, options.json, options.config, options.config_name, options.against
+        )
     if options.verb == "verify":
         from bench.verbs import verify
 
@@ -90,7 +92,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.verb == "import":
         from bench.verbs import importing
 
-        return importing.run(options.tool, options.words, options.into, options.results_dir, options.json)
+        return importing.run(options.tool, options.words, options.into, options.json)
     if options.verb == "export":
         from bench.verbs import exporting
 

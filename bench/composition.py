@@ -99,14 +99,24 @@ def hydra_ready(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def compose_all(overrides: Sequence[str], folders: Sequence[Path], config_name: str = CONFIG) -> list[Composed]:
-    """Every experiment that the overrides name, in the order of the product of their commas."""
-    parsed = [_parse(text) for text in overrides]
-    variants = [_variants(override) for override in parsed]
+    """Every experiment that the overrides name, in the order of the product of their commas. With all claims that there
+    are, the users' own among them, unless some are chosen."""
+    claims_chosen = any(_parse(text).key_or_group == "claims" for text in overrides)
+    if claims_chosen or config_name != CONFIG:  # another configuration may choose some, too
+        found = as_chosen(overrides, folders, config_name)
+        if claims_chosen or any(composed.config.get("claims") for composed in found):
+            return found
+    variants = [_variants(_parse(text)) for text in overrides]
     with hydra_ready(folders):
-        # All claims that there are, the users' own among them, unless some are chosen.
-        chosen = any(override.key_or_group == "claims" for override in parsed)
-        every = () if chosen else (f"claims=[{','.join(options('claims'))}]",)
+        every = (f"claims=[{','.join(options('claims'))}]",)
         return [_compose(choice, every, config_name) for choice in itertools.product(*variants)]
+
+
+def as_chosen(overrides: Sequence[str], folders: Sequence[Path], config_name: str = CONFIG) -> list[Composed]:
+    """The same with no claims but those that are chosen."""
+    variants = [_variants(_parse(text)) for text in overrides]
+    with hydra_ready(folders):
+        return [_compose(choice, (), config_name) for choice in itertools.product(*variants)]
 
 
 def options(group: str) -> list[str]:

@@ -157,12 +157,12 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
 
 def _check_versions(isolations: Mapping[str, contract.Isolation]) -> None:
     for name, isolation in isolations.items():
-        newer = isolation.older_than
-        if newer is not None and (newer not in isolations or isolations[newer].older_than is not None):
+        compared = isolation.base_of
+        if compared is not None and (compared not in isolations or isolations[compared].base_of is not None):
             raise ConfigError(
-                f"{name} runs an older version than {newer}, which is not measured beside it",
-                where=f"isolation.{name}.older_than",
-                hint=f"say 'isolation=[{newer},{name}]', or let --against say it",
+                f"{name} runs what {compared} is compared with, and that is not measured beside it",
+                where=f"isolation.{name}.base_of",
+                hint=f"say 'isolation=[{compared},{name}]', or let --against say it",
             )
 
 

@@ -321,8 +321,9 @@ class Isolation(ABC):
     preheated: bool = False
     """Tenants are started, load their model and answer once before anybody waits for them: for start-up times."""
 
-    older_than: str | None = None
-    """The isolation whose tenants run the version that this one is measured against; None: it is not there for that."""
+    base_of: str | None = None
+    """The isolation that it is the base of: whose tenants run the version that is compared with this one's. None: it is
+    there for itself."""
 
     def infeasible(self, device: Device) -> str | None:
         """(conductor) Why tenants cannot run so here; None if they can."""

@@ -12,6 +12,9 @@ Every message is three short lines: what happened, where, and `hint:` what to do
 
 from __future__ import annotations
 
+GATE_FAILED, NOT_ENOUGH_EVIDENCE = 1, 4
+"""Exit codes of answers, which are no errors: something is refuted or got slower; nobody knows yet."""
+
 
 class BenchError(Exception):
     """An error that a user can act on."""

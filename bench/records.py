@@ -158,7 +158,7 @@ class Plan(Record):
     baseline a second time, for the noise floor. `same_runtime` gives for an optimization the one that runs the
     unchanged fp32 model in the same runtime, where that is measured too. `layouts`: division -> how it divides the
     device, where it does. `measures`: what the scenario does. `min_requests`: that
-    each process is to answer, by the protocol. `against`: isolation in which an older version was measured -> that of
+    each process is to answer, by the protocol. `against`: isolation in which a base version was measured -> that of
     the version which is compared with it by `thresholds`. `imported`: by which tool it was measured; None: by bench.
     """
 

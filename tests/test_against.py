@@ -10,6 +10,7 @@ import pytest
 from harness import SHORT, SPECIMEN, UNWATCHED, run_bench
 from repositories import git
 
+from bench.composition import compose_all
 from bench.errors import ConfigError, InputError
 from bench.stored import read_run
 from bench.verbs.against import options
@@ -106,8 +107,8 @@ def test_every_form_of_a_version(tmp_path: Path, project: Path, monkeypatch: pyt
     file = tmp_path / "it's.whl"
     file.write_text("")
     head = git(project, "rev-parse", "HEAD").strip()
-    assert options("HEAD", ["workload=x"]) == [
-        "workload=x", "claims=[]", "protocol.noise_floor=false", "isolation=[process,against_commit]",
+    assert options("HEAD", ["workload=glyphs"]) == [
+        "workload=glyphs", "claims=[]", "protocol.noise_floor=false", "isolation=[process,against_commit]",
         f"isolation.against_commit.revision='{head}'", f"isolation.against_commit.repository='{project}'",
     ]  # fmt: skip
     quoted = str(file).replace("'", "\\'")
@@ -123,6 +124,27 @@ def test_what_is_asked_for_stays() -> None:
     assert options("package:a==1", ["claims=[pruning]", "protocol.noise_floor=true"])[:3] == [
         "claims=[pruning]", "protocol.noise_floor=true", "isolation=[process,against_package]",
     ]  # fmt: skip
+
+
+def test_what_a_configuration_says_is_kept_or_refused(tmp_path: Path) -> None:
+    """Not only what the command line says."""
+    tonight = tmp_path / "tonight.yaml"
+    tonight.write_text("# tonight\ndefaults: [config, override claims: [pruning], override protocol: smoke, _self_]\n")
+    said = options("package:a==1", [], (tmp_path,), "tonight")
+    assert said[:1] == ["isolation=[process,against_package]"], "claims are chosen, and smoke has no noise floor"
+    tonight.write_text("# tonight\ndefaults: [config, override isolation: [container], _self_]\n")
+    with pytest.raises(ConfigError, match="isolation is container"):
+        options("package:a==1", [], (tmp_path,), "tonight")
+    assert "isolation=[container,against_image]" in options("image:slim", [], (tmp_path,), "tonight")
+
+
+def test_claims_that_a_configuration_chooses_are_the_claims(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("# mine\ndefaults: [config, override claims: [pruning], _self_]\n")
+    (composed,) = compose_all([], (tmp_path,), "mine")
+    assert list(composed.config["claims"]) == ["pruning"]
+    (tmp_path / "mine.yaml").write_text("# mine\ndefaults: [config, _self_]\n")
+    (composed,) = compose_all([], (tmp_path,), "mine")
+    assert len(composed.config["claims"]) > 20
 
 
 @pytest.mark.parametrize(

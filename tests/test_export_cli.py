@@ -49,7 +49,7 @@ def exported(bench: Forked, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def brought_back(bench: Forked, file: Path, folder: Path) -> StoredRun:
-    done = bench("import", "pytest-benchmark", str(file), "--results-dir", "results", "--json", cwd=folder)
+    done = bench("import", "pytest-benchmark", str(file), "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return read_run(folder / json.loads(done.stdout)["run"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.devices.container_stack import container_stack
 from bench.devices.fingerprint_gpu import fingerprint_gpu
 from bench.devices.gpu import text
 from bench.devices.gpu_warnings import gpu_warnings
+from bench.git import commit_of
 
 DISTRIBUTIONS = (
     "bench", "numpy", "scipy", "torch", "torchao", "torch-pruning", "transformers", "onnx", "onnxscript",
@@ -37,8 +37,8 @@ def fingerprint(device: Device | None = None, detect_energy: bool = False) -> di
     memory = psutil.virtual_memory()
     return {
         "bench": bench.__version__,
-        "commit": _commit(OWN) if (OWN / ".git").exists() else None,
-        "project_commit": _commit(Path.cwd()),
+        "commit": commit_of(OWN) if (OWN / ".git").exists() else None,
+        "project_commit": commit_of(Path.cwd()),
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "system": platform.platform(),
@@ -160,18 +160,6 @@ def _versions() -> dict[str, str | None]:
         except metadata.PackageNotFoundError:
             versions[name] = None
     return versions
-
-
-def _commit(folder: Path) -> str | None:
-    """Of the checkout that a folder is the root or a part of, with "-dirty" when it was changed; None for none."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=folder, capture_output=True, text=True, timeout=10, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return described.stdout.strip() or None
 
 
 def _read(path: str) -> str | None:

@@ -69,7 +69,7 @@ class Containers(Isolation):
     module_loading: Literal["eager", "lazy"] | None = None
     regenerate_cdi: bool = False
     preheated: bool = False
-    older_than: str | None = None
+    base_of: str | None = None
 
     def infeasible(self, device: Device) -> str | None:
         if self.module_loading == "lazy" and device.executes_on == "cpu":

@@ -25,7 +25,7 @@ class Processes(Isolation, Launcher):
 
     memory_limit_bytes: Annotated[int, pydantic.Field(ge=64 * 2**20)] | None = None
     preheated: bool = False
-    older_than: str | None = None
+    base_of: str | None = None
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:

@@ -144,11 +144,11 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
 
 
 def _against(experiment: Experiment, cells: Iterable[str]) -> dict[str, str]:
-    """Of the isolations in use: the one of the older version -> that of the version which is compared with it."""
+    """Of the isolations in use: the one of the base version -> that of the version which is compared with it."""
     chosen = [experiment.arrangements[name] for name in cells]
     used = {arrangement.isolation_name for arrangement in chosen}
-    pairs = {arrangement.isolation_name: arrangement.isolation.older_than for arrangement in chosen}
-    return {older: newer for older, newer in pairs.items() if newer in used and newer is not None}
+    pairs = {arrangement.isolation_name: arrangement.isolation.base_of for arrangement in chosen}
+    return {base: compared for base, compared in pairs.items() if compared in used and compared is not None}
 
 
 def _layouts(experiment: Experiment, cells: Iterable[str]) -> dict[str, Layout]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import bench
+from bench.git import GitFailed, git
 
 GIT_LIMIT_S = 20
 
@@ -31,20 +31,10 @@ def libraries() -> dict[str, str]:
 def commit(project: Path) -> str | None:
     """Of the checkout that the suite is in; tracked files that were changed add a hash of their changes. None: no git,
     or no commit."""
-    revision = _git(project, "rev-parse", "--short=12", "HEAD")
-    if revision is None:
+    try:
+        revision = git(project, "rev-parse", "--short=12", "HEAD", limit_s=GIT_LIMIT_S)
+        changes = git(project, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary", limit_s=GIT_LIMIT_S)
+    except GitFailed:
         return None
-    changes = _git(project, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary")
     told = revision.decode(errors="replace").strip()
     return f"{told}-dirty-{hashlib.sha256(changes).hexdigest()[:8]}" if changes else told
-
-
-def _git(folder: Path, *arguments: str) -> bytes | None:
-    try:
-        done = subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", *arguments],
-            cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=GIT_LIMIT_S, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

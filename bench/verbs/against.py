@@ -1,34 +1,39 @@
-"""`--against VERSION` in the words of options: which isolation runs the older version, and beside which."""
+"""`--against VERSION` in the words of options: which isolation runs that version, and beside which."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.composition import CONFIG, as_chosen
 from bench.errors import ConfigError
 from bench.isolation.versions import commit
+from bench.report.progress import say
 
+FLOOR = "protocol.noise_floor="
 FORMS = "a git revision, wheel:FILE, package:NAME==VERSION, python:FILE or image:NAME"
 
 
-def options(version: str, given: Sequence[str]) -> list[str]:
-    """What `given` and the version come to. Claims and the noise floor are not measured unless `given` asks for them:
+def options(version: str, given: Sequence[str], folders: Sequence[Path] = (), config_name: str = CONFIG) -> list[str]:
+    """What `given` and the version come to. Claims and the noise floor are not measured unless they are asked for:
     every trial counts twice here, once for each version."""
-    chosen = [text for text in given if text.startswith("isolation=")]
+    chosen = as_chosen(given, folders, config_name)[0]
     beside = "container" if version.startswith("image:") else "process"
-    if chosen and chosen[-1] not in (f"isolation={beside}", f"isolation=[{beside}]"):
+    named = list(chosen.config["isolation"] or {})
+    said = [text for text in given if text.startswith("isolation=")]
+    if named != [beside] and (said or named != ["process"]):  # which is what it is where nobody says anything
         raise ConfigError(
-            f"--against {version} is measured beside isolation={beside}",
-            where=chosen[-1],
-            hint="leave isolation= out; image:NAME goes with containers, everything else with plain processes",
+            f"--against {version} is measured beside isolation={beside}, and isolation is {', '.join(named)}",
+            where=said[-1] if said else "isolation",
+            hint="leave it out; image:NAME goes with containers, everything else with plain processes",
         )
     name, settings = _isolation(version)
-    rest = [text for text in given if text not in chosen]
-    keys = {text.lstrip("+").partition("=")[0] for text in rest}
-    if "claims" not in keys:
+    rest = [text for text in given if text not in said]
+    if not chosen.config.get("claims"):
         rest.append("claims=[]")
-    if "protocol.noise_floor" not in keys:
-        rest.append("protocol.noise_floor=false")
+    if chosen.config["protocol"]["noise_floor"] and not any(text.startswith(FLOOR) for text in given):
+        say(f"--against leaves the noise floor out: each trial counts twice as it is ({FLOOR}true measures it)")
+        rest.append(f"{FLOOR}false")
     return [*rest, f"isolation=[{beside},{name}]", *(f"isolation.{name}.{key}={_quoted(v)}" for key, v in settings)]
 
 

@@ -19,16 +19,20 @@ from bench.judge import table
 from bench.report import console
 from bench.report.progress import say
 from bench.stored import StoredRun, read_run
+from bench.verbs.inputs import RESULTS
 
 LIST = "list"
 COUNTS = ("batch_size", "tenants")
 
 
-def run(tool: str, words: Sequence[str], into: str | None, results_dir: str, as_json: bool) -> int:
+def run(tool: str, words: Sequence[str], into: str | None, as_json: bool) -> int:
     """Read, store, and print what is now in the run."""
     if tool == LIST:
+        if words or into:
+            raise ConfigError("list takes nothing", where="bench import list", hint="name a tool instead of list")
         return _list(as_json)
     options, files = _split(words)
+    results_dir = options.pop("results_dir", str(RESULTS))
     places = {field.name for field in fields(Place)}
     said = _place({name: value for name, value in options.items() if name in places})
     reader = importer(tool, {name: value for name, value in options.items() if name not in places})

@@ -7,13 +7,24 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from bench.composition import user_folders
 from bench.config import load_experiments
 from bench.plan.planner import make_plan
 from bench.records import Layout, Plan
 from bench.report.progress import duration
+from bench.verbs import against as versions
 
 
-def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool, config: bool, config_name: str) -> int:
+def run(
+    overrides: Sequence[str],
+    config_dirs: Sequence[str],
+    as_json: bool,
+    config: bool,
+    config_name: str,
+    against: str | None,
+) -> int:
+    if against is not None:
+        overrides = versions.options(against, overrides, user_folders(config_dirs), config_name)
     experiments = load_experiments(overrides, config_dirs, config_name)
     if config:
         json.dump([experiment.config for experiment in experiments], sys.stdout, indent=1)

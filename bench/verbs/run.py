@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import clock
-from bench.composition import CONFIG
+from bench.composition import CONFIG, user_folders
 from bench.config import Experiment, load_experiments
 from bench.devices.fingerprint import fingerprint
-from bench.errors import Interrupted
+from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE, Interrupted
 from bench.measure import artifacts
 from bench.plan.planner import make_plan
 from bench.records import Plan
@@ -25,8 +25,6 @@ from bench.verbs.conduct import conduct
 from bench.verbs.resume import subject_of, taken_up
 
 RUN_FORMAT = 1
-REGRESSED = 1
-NOT_ENOUGH_EVIDENCE = 4
 
 
 def run(
@@ -45,7 +43,7 @@ def run(
         _print_json([result], as_json)
         return _exit_code([result])
     if against is not None:
-        overrides = versions.options(against, overrides)
+        overrides = versions.options(against, overrides, user_folders(config_dirs), config_name)
     experiments = load_experiments(overrides, config_dirs, config_name)
     plans = [make_plan(experiment) for experiment in experiments]  # all must be sound before the first begins
     for experiment in experiments:
@@ -91,8 +89,8 @@ def _exit_code(results: Sequence[Mapping[str, Any]]) -> int:
     for result in lost:
         progress.say(f"no trial of {result['run']} could be measured; failed trials stay failed: start a new run")
     gates = {result.get("gate", 0) for result in results}
-    if REGRESSED in gates:
-        return REGRESSED
+    if GATE_FAILED in gates:
+        return GATE_FAILED
     return NOT_ENOUGH_EVIDENCE if lost or NOT_ENOUGH_EVIDENCE in gates else 0
 
 

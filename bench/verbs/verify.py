@@ -6,12 +6,10 @@ import json
 import sys
 from collections.abc import Sequence
 
+from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE
 from bench.judge.ledger import Entry, ledger, to_json
 from bench.report.console_ledger import print_ledger
 from bench.verbs.inputs import read_inputs
-
-REFUTED = 1
-NOT_ENOUGH_EVIDENCE = 4
 
 
 def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gate: bool) -> int:
@@ -32,7 +30,7 @@ def _exit_code(entries: Sequence[Entry]) -> int:
     open or a claim was not measured there at all, else 0. What a specification settles is no news to a gate."""
     asked = [entry for entry in entries if entry.claim.settled is None]
     if any(entry.own.fails and _measured(entry) for entry in asked):
-        return REFUTED
+        return GATE_FAILED
     undecided = not asked or any(entry.own.open or not _measured(entry) for entry in asked)
     return NOT_ENOUGH_EVIDENCE if undecided else 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -14,10 +13,10 @@ from pathlib import Path
 
 from bench.contract import Isolation, Launcher, plugin
 from bench.errors import InputError
+from bench.git import GitFailed, git
 from bench.isolation.versions.arrived import Expected
 from bench.isolation.versions.launcher import VersionLauncher
 
-LIMIT_S = 300
 SHORT = 12
 
 
@@ -30,7 +29,7 @@ class Commit(Isolation):
 
     revision: str
     repository: Path = Path()
-    older_than: str | None = "process"
+    base_of: str | None = "process"
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
@@ -49,17 +48,17 @@ class Commit(Isolation):
 
 def top_level(folder: Path) -> Path:
     """The repository's root. Raises InputError."""
-    return Path(_git(folder, "rev-parse", "--show-toplevel").strip()).resolve()
+    return Path(_text(folder, "rev-parse", "--show-toplevel")).resolve()
 
 
 def resolve(folder: Path, revision: str) -> str:
     """The full name of the commit that `revision` means now. Raises InputError."""
-    return _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+    return _text(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
 def _extract(checkout: Path, commit: str, root: Path) -> None:
     """An archive leaves the repository as it is, where a worktree would have to be taken out of its books again."""
-    archive = _run(checkout, "archive", "--format=tar", commit)
+    archive = _asked(checkout, "archive", "--format=tar", commit)
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(root, filter="data")
@@ -92,25 +91,18 @@ def _inside(path: str, checkout: Path) -> bool:
     return found.is_relative_to(checkout) and not environment
 
 
-def _git(folder: Path, *words: str) -> str:
-    return _run(folder, *words).decode(errors="replace")
+def _text(folder: Path, *words: str) -> str:
+    return _asked(folder, *words).decode(errors="replace").strip()
 
 
-def _run(folder: Path, *words: str) -> bytes:
+def _asked(folder: Path, *words: str) -> bytes:
     """What git answers. Raises InputError with git's own words."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=LIMIT_S, check=True)
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        what = said[-1].removeprefix("fatal: ") if said else f"there is no revision {words[-1].partition('^')[0]!r}"
+        return git(folder, *words)
+    except GitFailed as error:
         raise InputError(
-            f"git: {what}",
+            f"git: {error}" if str(error) else f"there is no revision {words[-1].partition('^')[0]!r}",
             where=f"git -C {folder} {' '.join(words)}",
             hint="name a revision of the repository that you are in (a branch, a tag, a commit); "
             "a shallow clone has few of them: fetch-depth: 0",
         ) from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(
-            f"git could not be asked: {error}", where=f"git -C {folder}", hint="install git, or measure against a wheel"
-        ) from error
-    return done.stdout

@@ -35,7 +35,7 @@ class Interpreter(Isolation):
     what is to be compared."""
 
     python: Path
-    older_than: str | None = "process"
+    base_of: str | None = "process"
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:

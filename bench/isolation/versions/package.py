@@ -25,7 +25,7 @@ class Package(Isolation):
     the import path; what it needs is what is installed here."""
 
     requirement: str
-    older_than: str | None = "process"
+    base_of: str | None = "process"
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
