@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
@@ -16,14 +15,13 @@ from bench.judge.history.coincidence import Coincidence, Night, Options, coincid
 from bench.judge.metrics import P99, speed, tail_needs
 from bench.judge.series import Series
 from bench.judge.statistics import Paired, ratio
+from bench.judge.when import measured_at
 from bench.records import Plan, TrialRecord
 from bench.stored import GREATEST, SetAside, StoredRun
 
 Metric = Literal["throughput", "start_up", "p99", "energy"]
 METRICS: tuple[Metric, ...] = ("throughput", "start_up", "p99", "energy")
 RISING_IS_BETTER: Mapping[Metric, bool] = {"throughput": True, "start_up": False, "p99": False, "energy": False}
-STAMP = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:[T_-]?(\d{2})-?(\d{2})-?(\d{2}))?(?!\d)")
-"""What the names of run folders begin with."""
 Between = Callable[[Night, Night], Sequence[Difference]]
 
 
@@ -122,30 +120,12 @@ def history(runs: Iterable[StoredRun | SetAside]) -> History:
     return History(tuple(sorted(nights, key=_by_time)), tuple(series), tuple(aside))
 
 
-def measured_at(run: StoredRun) -> datetime | None:
-    """When it was begun: as the tool wrote that it was imported from, or as run.json or the folder's name tells."""
-    imported = run.plan.imported
-    stamp = STAMP.match(run.name)
-    named = "{}-{}-{}T{}:{}:{}".format(*(part or "00" for part in stamp.groups())) if stamp else ""
-    told = (imported.when if imported else "", run.description.get("started_at"), named)
-    return next((when for text in told if isinstance(text, str) and (when := _time(text))), None)
-
-
 def _without_claims(description: Mapping[str, Any]) -> Mapping[str, Any]:
     """They are most of it, and hundreds of descriptions are held at once."""
     config = description.get("config")
     if not isinstance(config, Mapping):
         return description
     return {**description, "config": {name: value for name, value in config.items() if name != "claims"}}
-
-
-def _time(text: str) -> datetime | None:
-    """Without a time zone UTC is meant."""
-    try:
-        found = datetime.fromisoformat(text.strip())
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _useless(run: StoredRun) -> str | None:
