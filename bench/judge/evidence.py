@@ -130,6 +130,11 @@ class RunEvidence:
         """How many tenants share the device on this partition."""
         return next(trial.tenants for trial in self.plan.trials if trial.partition == partition)
 
+    def over(self, cell: Cell, blocks: int | None = None) -> list[int]:
+        """Planned blocks of a cell that are over, up to and with number `blocks`."""
+        last = self.whole_blocks if blocks is None else min(blocks, self.whole_blocks)
+        return [block for block in sorted(self._planned[cell]) if block <= last]
+
     def trials_of(self, cell: Cell) -> Sequence[TrialRecord]:
         """The finished trials of a cell, by block."""
         return [trial for _, trial in sorted(self._cells.get(cell, {}).items())]

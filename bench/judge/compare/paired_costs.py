@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.judge.compare import telling
 from bench.judge.compare.comparison import FEWEST, Metric, Obstacle, cost
-from bench.judge.compare.lost import lost_blocks
+from bench.judge.compare.lost import Losses, broke, lost_blocks
 from bench.judge.compare.sides import Sided, Sides
 from bench.judge.contrasts import Contrast
 from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import Cell
+
+NO_ENERGY = "told no energy"
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,39 @@ class PairedCosts:
         self._plan = evidence.plan
         self._sided = sided
 
-    def tells(self, asked: Asked) -> bool:
-        """Whether the run measures that, all through. What it was planned to measure is asked for in any case."""
-        if asked.metric == "p99":
-            if self._plan.measures == "start_up":
-                return False
-            fewest = self._evidence.fewest_requests(asked.contrast, self._plan.blocks)
-            equal = len(self._evidence.batch_sizes(asked.contrast)) == 1
-            return self._plan.min_requests >= tail_needs(P99) or (equal and fewest >= tail_needs(P99))
-        if asked.metric == "energy":
-            possible = len(self._evidence.pairs(asked.contrast, self._plan.blocks).differences)
-            told = len(self.pairs(asked, self._plan.blocks).differences)
-            return told > 0 and lost_blocks(["no energy"] * (possible - told), possible) is None
-        return True
+    def asks(self, sides: Sides, metric: Metric) -> bool:
+        """By the plan and the base alone, at the first look: what is asked stays asked."""
+        first = self._plan.looks[0] if self._plan.looks else self._plan.blocks
+        base = [t for t in self._evidence.trials_of(sides.base) if t.status == "ok" and t.block <= first]
+        return telling.asked(metric, self._plan, [base])
 
     def pairs(self, asked: Asked, blocks: int) -> Pairs:
-        """Slow-downs by block."""
+        """Slow-downs by block. A block in which a side does not tell an energy is lost to that metric."""
         found = self._evidence.pairs(asked.contrast, blocks)
         if asked.metric != "energy":
             return Pairs({block: -speed_up for block, speed_up in found.differences.items()}, found.lost)
         candidate, base = (self._energies(cell) for cell in asked.contrast.cells)
         both = [block for block in found.differences if block in candidate and block in base]
-        return Pairs({block: candidate[block] - base[block] for block in both}, found.lost)
+        untold = {
+            block: f"the {'base' if block in candidate else 'candidate'} {NO_ENERGY}"
+            for block in found.differences
+            if block not in both
+        }
+        return Pairs({block: candidate[block] - base[block] for block in both}, {**found.lost, **untold})
+
+    def gaps(self, asked: Asked) -> Iterator[str]:
+        """Blocks that only this metric lost, in words."""
+        pairs = self.pairs(asked, self._plan.blocks)
+        gaps = Counter(why for why in pairs.lost.values() if why.endswith(NO_ENERGY))
+        yield from (f"{why} in {count} blocks" for why, count in gaps.items())
+
+    def losses(self, sides: Sides, look: int | None = None) -> tuple[Losses, Losses]:
+        """Of the candidate and of the base, up to a look; None: in all."""
+        candidate, base = (
+            Losses.of(self._evidence.over(cell, look), self._evidence.trials_of(cell))
+            for cell in (sides.candidate, sides.base)
+        )
+        return candidate, base
 
     def _energies(self, cell: Cell) -> dict[int, float]:
         trials = self._evidence.trials_of(cell)
@@ -70,8 +86,9 @@ class PairedCosts:
 
     def obstacle(self, asked: Asked, pairs: Pairs, look: int) -> Obstacle | None:
         """What keeps it from being judged at a look, which has these `pairs`."""
-        found = lost_blocks(list(pairs.lost.values()), len(pairs.lost) + len(pairs.differences))
-        if found:
+        candidate, base = self.losses(asked.sides, look)
+        lost = list(pairs.lost.values())
+        if found := broke(candidate, [base]) or lost_blocks(lost, len(lost) + len(pairs.differences)):
             return found
         if len(pairs.differences) < FEWEST:
             count = len(pairs.differences)

@@ -21,6 +21,7 @@ from bench.judge.compare.comparison import (
     Word,
     decide,
 )
+from bench.judge.compare.lost import by_side
 from bench.judge.compare.paired_costs import Asked, PairedCosts
 from bench.judge.compare.points import points_lost
 from bench.judge.compare.sides import Sided
@@ -130,6 +131,13 @@ class _Within:
 
     def notes(self) -> Iterator[str]:
         """What was measured or asked for, and is not compared."""
+        for sides in self._sided.both:
+            partition, optimization = sides.candidate
+            if said := by_side(*self._costs.losses(sides)):
+                yield f"{optimization} on {partition}: {said}"
+        for asked in self._asked():
+            partition, optimization = asked.sides.candidate
+            yield from (f"{optimization} on {partition}: {gap}" for gap in self._costs.gaps(asked))
         for lacking in self._sided.without_base():
             partition, optimization = lacking.cell
             yield f"only the candidate measured {optimization} on {partition}; the base did not: {lacking.reason}"
@@ -143,10 +151,8 @@ class _Within:
         for sides in self._sided.both:
             for metric in (self._plan.measures, "p99", "energy"):
                 threshold: float | None = getattr(self._thresholds, metric)
-                if threshold is not None:
-                    asked = Asked(sides, metric, threshold)
-                    if self._costs.tells(asked):
-                        yield asked
+                if threshold is not None and self._costs.asks(sides, metric):
+                    yield Asked(sides, metric, threshold)
 
     def _test(self, asked: Asked, pairs: Pairs, look: int) -> Test:
         shift = Shift.of(pairs.paired) if pairs.paired else None
