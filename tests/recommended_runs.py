@@ -9,7 +9,8 @@ from typing import Any
 from made_up_runs import accuracy, latency, plan, run
 
 from bench.judge.recommend.answer import Answer, Weighed, answer
-from bench.judge.recommend.need import GIB, Need
+from bench.judge.recommend.need import Need
+from bench.judge.recommend.values import GIB
 from bench.records import Layout, PlannedInstance, PlannedTrial
 from bench.stored import StoredRun
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import shlex
 
 from bench.emit.divided import no_green_context, profiles, tenant_profiles
-from bench.emit.service import TMP_GIB, cpu_limit, environment, measured, memory_mib, required
+from bench.emit.service import TMP_GIB, environment, measured, memory_mib, required
 from bench.emit.text import comment
 from bench.errors import ConfigError, InfeasibleHere
-from bench.judge.recommend.deployment import Deployment, Service
+from bench.judge.recommend.deployment import Deployment
+from bench.judge.recommend.service import Service
 
 HOST = "127.0.0.1"
 PIPES = "/tmp/nvidia-mps"
@@ -61,7 +62,7 @@ def _notes(deployment: Deployment, service: Service) -> list[str]:
     if deployment.division == "mps":
         notes.append(f"Run it as root or as user {service.user_id}: MPS serves one user at a time.")
     if deployment.division == "cpuset":
-        notes.append(f"The machine needs {deployment.cpus * deployment.tenants} cores that nothing else uses.")
+        notes.append(f"The machine needs {deployment.threads * deployment.tenants} cores that nothing else uses.")
     return notes
 
 
@@ -100,7 +101,7 @@ def _device(deployment: Deployment, index: int) -> list[str]:
 
 def _cores(deployment: Deployment, index: int) -> list[str]:
     if deployment.division != "cpuset":
-        return [f"--cpus {cpu_limit(deployment)}"]
-    first = index * deployment.cpus
-    last = first + deployment.cpus - 1
+        return [f"--cpus {deployment.threads}"]
+    first = index * deployment.threads
+    last = first + deployment.threads - 1
     return [f"--cpuset-cpus {first}" if first == last else f"--cpuset-cpus {first}-{last}"]

@@ -10,10 +10,11 @@ import re
 from typing import Any
 
 from bench.emit.divided import no_green_context, profiles, resource, sharing, tenant_profiles
-from bench.emit.service import TMP_GIB, cpu_limit, environment, measured, memory_mib, required
+from bench.emit.service import TMP_GIB, environment, measured, memory_mib, required
 from bench.emit.text import comment, documents
 from bench.errors import ConfigError, InfeasibleHere
-from bench.judge.recommend.deployment import Deployment, Service
+from bench.judge.recommend.deployment import Deployment
+from bench.judge.recommend.service import Service
 
 NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/component"
@@ -34,7 +35,7 @@ def emit(deployment: Deployment) -> str:
     workloads = [
         _workload(deployment, service, part, count, asked, len(groups) > 1) for part, (count, asked) in groups.items()
     ]
-    cores = _requested_cores(deployment) * deployment.tenants
+    cores = deployment.threads * deployment.tenants
     notes = [
         "Apply: kubectl apply -f FILE",
         f"The tenants together need {cores} CPUs and {mib * deployment.tenants} MiB of memory that a node has free.",
@@ -145,11 +146,6 @@ def _together(service: Service) -> dict[str, Any]:
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 
-def _requested_cores(deployment: Deployment) -> int:
-    """Whole cores for those that had cores of their own; otherwise as many as a tenant has threads."""
-    return cpu_limit(deployment) if deployment.division == "cpuset" else deployment.threads
-
-
 def _container(deployment: Deployment, service: Service, asked: str | None) -> dict[str, Any]:
     memory = {"memory": f"{memory_mib(deployment)}Mi"}
     gpu = {} if asked is None else {asked: 1}
@@ -162,8 +158,8 @@ def _container(deployment: Deployment, service: Service, asked: str | None) -> d
         "env": [{"name": name, "value": value} for name, value in environment(deployment).items()],
         "ports": [{"name": PORT, "containerPort": service.port}],
         "resources": {
-            "requests": {"cpu": str(_requested_cores(deployment)), **memory, **gpu},
-            "limits": {"cpu": str(cpu_limit(deployment)), **memory, **gpu},
+            "requests": {"cpu": str(deployment.threads), **memory, **gpu},
+            "limits": {"cpu": str(deployment.threads), **memory, **gpu},
         },
         "startupProbe": {**probe, "periodSeconds": PERIOD_S, "failureThreshold": START_LIMIT_S // PERIOD_S},
         "readinessProbe": {**probe, "periodSeconds": PERIOD_S, "failureThreshold": 2},

@@ -1,12 +1,12 @@
-"""What runs there (`deploy:` of a need): checked, and what each of its tenants gets of the host."""
+"""What runs there (`deploy:` of a need), and what each of its tenants gets of the host."""
 
 from __future__ import annotations
 
 import math
-import re
 
 from bench.errors import ConfigError
-from bench.judge.recommend.deployment import Deployment, Service
+from bench.judge.recommend.deployment import Deployment
+from bench.judge.recommend.service import Service
 
 HEAD_ROOM = 1.2
 """Of memory, over what was measured."""
@@ -15,49 +15,23 @@ TMP_GIB = 2
 """Of /tmp, in which programs may be executed: compilers of models put libraries there."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What tenants of a run are told, too."""
-DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-COMPONENT = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
-IMAGE = re.compile(
-    rf"([A-Za-z0-9.-]+(:\d+)?/)?{COMPONENT}(/{COMPONENT})*(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?"
-)
-HEALTH_PATH = re.compile(r"/[!-~]*")
 EXAMPLE = (
     "add to the need: deploy: {name: resnet, image: 'registry.example/resnet:1.4', port: 8000, health_path: /health}"
 )
 
 
 def required(deployment: Deployment) -> Service:
-    """Raises ConfigError where the need does not say what runs, or says what no deployment can hold."""
-    service = deployment.service
-    if service is None:
+    """Raises ConfigError where the need does not say what runs."""
+    if deployment.service is None:
         raise ConfigError("the need does not say what is deployed", where="deploy", hint=EXAMPLE)
-    for field, pattern, value, hint in (
-        ("name", DNS_LABEL, service.name, "at most 63 of a-z, 0-9 and -, a letter first: resnet-fp16"),
-        ("namespace", DNS_LABEL, service.namespace, "at most 63 of a-z, 0-9 and -, a letter first: inference"),
-        ("image", IMAGE, service.image, "an image with its tag or digest: registry.example/resnet:1.4"),
-        ("health_path", HEALTH_PATH, service.health_path, "a path that answers 200 when it is ready: /health"),
-    ):
-        if not pattern.fullmatch(value):
-            raise ConfigError(f"{value[:60]!r} is no {field} that can be deployed", where=f"deploy.{field}", hint=hint)
-    if ":" not in service.image.rpartition("/")[2]:
-        raise ConfigError(
-            f"{service.image} names no tag and no digest, so it may be another image tomorrow",
-            where="deploy.image", hint=f"say {service.image}:1.4, or @sha256:...",
-        )  # fmt: skip
-    if not 1 <= service.port <= 65535:
-        raise ConfigError(f"{service.port} is no port", where="deploy.port", hint="1 to 65535: 8000")
-    if not 1 <= service.user_id < 2**31:
-        raise ConfigError(f"user {service.user_id} is root, or nobody", where="deploy.user_id", hint="10001")
-    if any("\0" in word for word in service.command):
-        raise ConfigError("a word holds a zero byte", where="deploy.command", hint="leave it out")
-    return service
+    return deployment.service
 
 
 def memory_mib(deployment: Deployment) -> int:
     """Of the host, for each tenant: what the need says, else what was measured with head-room. Raises ConfigError."""
     service = required(deployment)
     if service.memory_bytes is not None:
-        wanted = float(service.memory_bytes)
+        wanted = service.memory_bytes
     elif deployment.peak_rss_bytes is not None:
         wanted = deployment.peak_rss_bytes * HEAD_ROOM
     else:
@@ -65,15 +39,7 @@ def memory_mib(deployment: Deployment) -> int:
             "how much memory a tenant needs was not measured", where="deploy.memory_gib",
             hint="say it in the need: deploy: {memory_gib: 4}",
         )  # fmt: skip
-    mib = math.ceil(wanted / MIB)
-    if mib < 1:
-        raise ConfigError(f"a tenant cannot have {wanted:g} bytes", where="deploy.memory_gib", hint="4")
-    return mib
-
-
-def cpu_limit(deployment: Deployment) -> int:
-    """Cores that a tenant may use."""
-    return max(deployment.cpus, deployment.threads)
+    return math.ceil(wanted / MIB)
 
 
 def environment(deployment: Deployment) -> dict[str, str]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bench.devices import catalog, geometry
 from bench.devices.catalog import GpuModel
-from bench.judge.recommend.deployment import Deployment, Service
+from bench.judge.recommend.deployment import Deployment
+from bench.judge.recommend.service import Service
 from bench.records import PlannedInstance
 
 HOSTILE = (
@@ -22,9 +23,16 @@ HOSTILE = (
     "`\\",
     "é漢字",
 )
-SERVICE = Service(name="resnet", image="registry.example/team/resnet:1.4", health_path="/health")
+IMAGE = "registry.example/team/resnet:1.4"
 A100 = catalog.model("a100-40gb")
 DIVIDED = tuple(model for model in catalog.models().values() if model.profiles)
+
+
+def service(**fields: Any) -> Service:
+    return Service.model_validate({"name": "resnet", "image": IMAGE, "health_path": "/health", **fields})
+
+
+SERVICE = service()
 
 
 def instances(wanted: str, model: GpuModel = A100) -> tuple[PlannedInstance, ...]:
@@ -40,7 +48,7 @@ def gpu(division: str = "full", tenants: int = 1, wanted: str = "", model: GpuMo
         **{
             "workload": "resnet50", "optimization": "fp16", "partition": division, "division": division,
             "device": model.product, "device_kind": "cuda", "tenants": tenants,
-            "instances": instances(wanted, model) if wanted else (), "threads": 2, "cpus": 2,
+            "instances": instances(wanted, model) if wanted else (), "threads": 2,
             "peak_rss_bytes": 900 * 2**20, "product": model.product, "pci_device_id": model.pci_device_ids[0],
             "service": SERVICE, **more,
         }
@@ -72,30 +80,30 @@ def layouts(draw: st.DrawFn) -> tuple[GpuModel, tuple[PlannedInstance, ...]]:
 def deployments(draw: st.DrawFn) -> Deployment:
     """Cells with words of strangers, as every form could meet them."""
     tenants = draw(st.integers(1, 7))
-    service = Service(
+    runs = service(
         name=draw(NAMES),
         image=draw(st.sampled_from(("resnet:1.4", "registry.example:5000/a/b_c@sha256:" + "0" * 64))),
-        command=tuple(draw(st.lists(WORDS.filter(lambda word: "\0" not in word), max_size=3))),
+        command=draw(st.lists(WORDS.filter(lambda word: "\0" not in word), max_size=3)),
         port=draw(st.integers(1, 65000)),
         namespace=draw(NAMES),
-        memory_bytes=draw(st.none() | st.integers(1, 2**40)),
+        memory_gib=draw(st.none() | st.floats(1e-9, 1024)),
         user_id=draw(st.integers(1, 2**31 - 1)),
     )
     words: dict[str, Any] = {"workload": draw(WORDS), "optimization": draw(WORDS), "partition": draw(WORDS)}
     threads = draw(st.integers(1, 64))
-    words |= {"threads": threads, "cpus": draw(st.integers(1, 64)), "peak_rss_bytes": draw(st.integers(1, 2**42))}
+    words |= {"threads": threads, "peak_rss_bytes": draw(st.integers(1, 2**42))}
     division = draw(st.sampled_from(("full", "mig", "mps", "time_shared", "within", "cpuset", "cpu_shared")))
     if division in ("cpuset", "cpu_shared"):
         kind = division if division == "cpuset" else "time_shared"
-        return cpu(kind, tenants, **words, service=service)
+        return cpu(kind, tenants, **words, service=runs)
     model, placed = draw(layouts())
     match division:
         case "full":
-            return gpu("full", 1, model=model, **words, service=service)
+            return gpu("full", 1, model=model, **words, service=runs)
         case "mig":
-            return gpu("mig", len(placed), model=model, **words, service=service, instances=placed)
+            return gpu("mig", len(placed), model=model, **words, service=runs, instances=placed)
         case "mps":
             limit = draw(st.integers(1, 100 // max(2, tenants)))
-            return gpu("mps", max(2, tenants), model=model, **words, service=service, thread_percentage=limit)
+            return gpu("mps", max(2, tenants), model=model, **words, service=runs, thread_percentage=limit)
     within = placed[:1] if division == "within" else ()
-    return gpu("time_shared", tenants, model=model, **words, service=service, instances=within)
+    return gpu("time_shared", tenants, model=model, **words, service=runs, instances=within)

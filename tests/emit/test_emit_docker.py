@@ -10,14 +10,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from made_up_deployments import HOSTILE, SERVICE, cpu, deployments, gpu
+from made_up_deployments import HOSTILE, cpu, deployments, gpu, service
 
 from bench.emit.forms import emit
 from bench.errors import ConfigError, InfeasibleHere
@@ -48,19 +47,19 @@ def ran(folder: Path, deployment: Deployment, **env: str) -> list[list[str]]:
 @settings(max_examples=25)
 @given(deployment=deployments())
 def test_every_cell_makes_a_script_that_runs(tmp_path_factory: pytest.TempPathFactory, deployment: Deployment) -> None:
-    service = deployment.service
-    assert service is not None
+    runs = deployment.service
+    assert runs is not None
     calls = ran(tmp_path_factory.getbasetemp(), deployment)
     assert len(calls) == deployment.tenants
     for index, words in enumerate(calls):
-        assert words[:4] == ["run", "--detach", "--name", f"{service.name}-{index}"]
-        image = words.index(service.image)
-        told = words[words.index("--entrypoint") + 1 : words.index("--entrypoint") + 2] if service.command else []
-        assert [*told, *words[image + 1 :]] == list(service.command), "word for word"
+        assert words[:4] == ["run", "--detach", "--name", f"{runs.name}-{index}"]
+        image = words.index(runs.image)
+        told = words[words.index("--entrypoint") + 1 : words.index("--entrypoint") + 2] if runs.command else []
+        assert [*told, *words[image + 1 :]] == list(runs.command), "word for word"
 
 
 def test_options(tmp_path: Path) -> None:
-    first, second = ran(tmp_path, cpu("cpuset", cpus=2, service=replace(SERVICE, command=("serve", "--a b", "$(id)"))))
+    first, second = ran(tmp_path, cpu("cpuset", service=service(command=("serve", "--a b", "$(id)"))))
     assert first[first.index("--cpuset-cpus") + 1] == "0-1" and second[second.index("--cpuset-cpus") + 1] == "2-3"
     assert second[second.index("--publish") + 1] == "127.0.0.1:8001:8000"
     assert first[-3:] == ["registry.example/team/resnet:1.4", "--a b", "$(id)"]
@@ -92,9 +91,9 @@ def test_mps_needs_its_daemon(tmp_path: Path) -> None:
 
 
 def test_ports_that_there_are_not() -> None:
-    assert emit("docker", cpu(tenants=2, service=replace(SERVICE, port=65534)))
+    assert emit("docker", cpu(tenants=2, service=service(port=65534)))
     with pytest.raises(ConfigError, match="a port each"):
-        emit("docker", cpu(tenants=2, service=replace(SERVICE, port=65535)))
+        emit("docker", cpu(tenants=2, service=service(port=65535)))
 
 
 class Engine(BaseHTTPRequestHandler):
@@ -147,7 +146,7 @@ def engine(folder: Path) -> Iterator[tuple[dict[str, str], list[dict[str, Any]]]
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker's command line is not installed")
 def test_docker_understands_what_is_meant(tmp_path: Path) -> None:
-    deployment = gpu("mig", 2, "2x3g", threads=3, cpus=3, service=replace(SERVICE, command=("serve", HOSTILE[3])))
+    deployment = gpu("mig", 2, "2x3g", threads=3, service=service(command=("serve", HOSTILE[3])))
     script = tmp_path / "run.sh"
     script.write_text(emit("docker", deployment), encoding="utf-8")
     with engine(tmp_path) as (env, created):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.judge.recommend.figures import Figure
-from bench.judge.recommend.need import GIB, Need
+from bench.judge.recommend.need import Need
+from bench.judge.recommend.values import GIB
 
 
 def of(found: Figure, unit: str = "") -> str:

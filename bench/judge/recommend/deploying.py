@@ -23,7 +23,6 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
     node, device = partition_node(run, candidate.division), device_node(run)
     told = device.get("gpu")
     gpu = told if isinstance(told, dict) else {}
-    threads = _threads(candidate, node, device)
     peaks = [trial.telemetry.get("peak_rss_bytes") for trial in candidate.trials]
     rss = max((peak for peak in peaks if peak is not None and 0 < peak < 2**63), default=None)
     on_a_gpu = run.plan.device_kind == "cuda"
@@ -36,15 +35,14 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
         device_kind="cuda" if on_a_gpu else "cpu",
         tenants=candidate.tenants,
         instances=candidate.layout.instances if candidate.layout else (),
-        threads=threads,
-        cpus=threads,
+        threads=_threads(candidate, node, device),
         peak_rss_bytes=None if rss is None else round(rss),
         sm_share=_share(node) if kind == "green_context" else None,
         thread_percentage=whole(node.get("thread_percentage")),
         memory_limit_mib=whole(node.get("memory_limit_mib")),
         product=_text(gpu.get("product")) if on_a_gpu else "",
         pci_device_id=whole(gpu.get("pci_device_id")) if on_a_gpu else None,
-        service=need.deploy.service() if need.deploy else None,
+        service=need.deploy,
     )
 
 

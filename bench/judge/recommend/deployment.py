@@ -5,27 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.judge.recommend.service import Service
 from bench.records import PlannedInstance
 
 Division = Literal["full", "mig", "mps", "time_shared", "cpuset", "green_context"]
-
-
-@dataclass(frozen=True)
-class Service:
-    """What the user runs there (`deploy:` of a need): nobody but the user knows the image that serves the model.
-
-    name: of the service, a DNS label. image: with its tag or digest. command: () is the image's own.
-    port, health_path: where it answers, for probes. memory_bytes: of the host, for each tenant; None: as measured.
-    """
-
-    name: str
-    image: str
-    command: tuple[str, ...] = ()
-    port: int = 8000
-    health_path: str = "/"
-    namespace: str = "default"
-    memory_bytes: int | None = None
-    user_id: int = 10001
 
 
 @dataclass(frozen=True)
@@ -34,8 +17,8 @@ class Deployment:
 
     tenants: that share one device. instances: the MIG instances of the layout, one for each tenant where `division` is
         mig, and the one that tenants share where mps or time_shared are `within` a slice; () without MIG.
-    threads, cpus: of each tenant on the host: what it was measured with. peak_rss_bytes: of a tenant in the run, None:
-        not measured. sm_share: in a green context. thread_percentage, memory_limit_mib: of MPS, None: no limit.
+    threads: of each tenant on the host, on as many cores: what it was measured with. peak_rss_bytes: of a tenant in the
+        run, None: not measured. sm_share: in a green context. thread_percentage, memory_limit_mib: of MPS, None: none.
     product: the GPU's own name, and `pci_device_id` for tools that match by it; "" and None on a CPU.
     """
 
@@ -48,7 +31,6 @@ class Deployment:
     tenants: int
     instances: tuple[PlannedInstance, ...] = ()
     threads: int = 1
-    cpus: int = 1
     peak_rss_bytes: int | None = None
     sm_share: float | None = None
     thread_percentage: int | None = None

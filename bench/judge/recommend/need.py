@@ -10,7 +10,8 @@ import pydantic
 import yaml
 
 from bench.errors import ConfigError, InputError
-from bench.judge.recommend.deployment import Service
+from bench.judge.recommend.service import Service
+from bench.judge.recommend.values import GIB, Amount, Number, Word, no_truth
 from bench.records import StrictRecord
 from bench.stored import content, first_line
 
@@ -18,24 +19,10 @@ Level = Literal["high", "medium", "general"]
 Scene = Literal["inference", "multi_tenant", "development", "training", "mixed"]
 Objective = Literal["cost", "energy", "throughput", "latency"]
 LOWER_IS_BETTER: tuple[Objective, ...] = ("cost", "energy", "latency")
-GIB = 2**30
 GOALS = (
     "p99_ms", "throughput_per_s", "tenant_throughput_per_s", "devices", "tenants", "quality_loss_below", "isolation",
     "memory_gib", "memory_bytes", "budget",
 )  # fmt: skip
-
-
-def _no_truth(value: Any) -> Any:
-    """yaml's `yes` would pass for 1."""
-    if isinstance(value, bool):
-        raise ValueError("it is yes or no, and should be a number")
-    return value
-
-
-Amount = Annotated[float, pydantic.BeforeValidator(_no_truth), pydantic.Field(gt=0, le=1e15, allow_inf_nan=False)]
-Number = Annotated[int, pydantic.BeforeValidator(_no_truth), pydantic.Field(ge=1, le=2**53)]
-Label = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Word = Annotated[str, pydantic.Field(min_length=1, max_length=200)]
 
 
 class Power(StrictRecord):
@@ -73,31 +60,6 @@ class Budget(StrictRecord):
         return self
 
 
-class Deploy(StrictRecord):
-    """What runs there: `Service`, as a user writes it."""
-
-    name: Label
-    image: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", max_length=500)]
-    command: tuple[Annotated[str, pydantic.Field(max_length=4000)], ...] = ()
-    port: Annotated[Number, pydantic.Field(le=65535)] = 8000
-    health_path: Annotated[str, pydantic.Field(pattern=r"^/[\x21-\x7e]*$", max_length=500)] = "/"
-    namespace: Label = "default"
-    memory_gib: Amount | None = None
-    user_id: Annotated[Number, pydantic.Field(le=2**31 - 1)] = 10001
-
-    def service(self) -> Service:
-        return Service(
-            name=self.name,
-            image=self.image,
-            command=self.command,
-            port=self.port,
-            health_path=self.health_path,
-            namespace=self.namespace,
-            memory_bytes=None if self.memory_gib is None else round(self.memory_gib * GIB),
-            user_id=self.user_id,
-        )
-
-
 class Need(StrictRecord):
     """Every key may be left out, but not all goals.
 
@@ -125,9 +87,9 @@ class Need(StrictRecord):
     scene: Scene | None = None
     prices: Prices | None = None
     budget: Budget | None = None
-    headroom: Annotated[float, pydantic.BeforeValidator(_no_truth), pydantic.Field(ge=0, le=0.9)] = 0.2
+    headroom: Annotated[float, pydantic.BeforeValidator(no_truth), pydantic.Field(ge=0, le=0.9)] = 0.2
     objective: Objective | None = None
-    deploy: Deploy | None = None
+    deploy: Service | None = None
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> Need:
@@ -188,7 +150,11 @@ def _mistake(error: pydantic.ValidationError, path: Path) -> ConfigError:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         return ConfigError(f"{place[:200]} is no key of a need", where=where, hint=hint)
     what = first["msg"].removeprefix("Value error, ")
-    what, _, hint = what.partition(": ") if not place or ": say" in what else (what, "", "")
+    if ": say " in what:
+        what, _, hint = what.partition(": say ")
+        hint = f"say {hint}"
+    else:
+        what, _, hint = (what, "", "") if place else what.partition(": ")
     return ConfigError(
         f"{place[:200]}: {what}" if place else what,
         where=where,
@@ -198,6 +164,6 @@ def _mistake(error: pydantic.ValidationError, path: Path) -> ConfigError:
 
 def _keys(place: tuple[int | str, ...]) -> list[str]:
     """Those that are known there."""
-    inside: dict[str, type[StrictRecord]] = {"prices": Prices, "power": Power, "budget": Budget, "deploy": Deploy}
+    inside: dict[str, type[StrictRecord]] = {"prices": Prices, "power": Power, "budget": Budget, "deploy": Service}
     record = inside.get(str(place[-1]), Need) if place else Need
     return list(record.model_fields)

@@ -16,7 +16,7 @@ from bench.errors import ConfigError, InputError
 from bench.judge.recommend.answer import Weighed, answer
 from bench.judge.recommend.candidates import candidates
 from bench.judge.recommend.levels import separation
-from bench.judge.recommend.need import GIB
+from bench.judge.recommend.values import GIB
 from bench.records import Gate, Imported
 from bench.stored import StoredRun
 

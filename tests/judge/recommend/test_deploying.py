@@ -20,7 +20,7 @@ def test_slices_are_laid_out_as_they_were() -> None:
     found = deployment(candidate("mig_1of7"), need())
     assert (found.division, found.tenants, len(found.instances)) == ("mig", 7, 7)
     assert {one.memory_bytes for one in found.instances} == {SLICE_BYTES}
-    assert (found.threads, found.cpus, found.peak_rss_bytes) == (2, 2, 1_000_000_000)
+    assert (found.threads, found.peak_rss_bytes) == (2, 1_000_000_000)
     assert (found.product, found.pci_device_id, found.device_kind) == (A100, 0x20B010DE, "cuda")
     assert found.service is None
 

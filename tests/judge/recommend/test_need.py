@@ -12,7 +12,9 @@ import yaml
 from hypothesis import given, settings
 
 from bench.errors import ConfigError, InputError
-from bench.judge.recommend.need import GIB, GOALS, Deploy, Need, read_need
+from bench.judge.recommend.need import GOALS, Need, read_need
+from bench.judge.recommend.service import Service
+from bench.judge.recommend.values import GIB
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -84,7 +86,7 @@ def test_numbers_are_taken_as_they_are_written(tmp_path: Path) -> None:
         ("tenants: 1\nobjective: cost", "needs prices", "", "price_per_hour"),
         ("devices: 2", "devices bounds what throughput_per_s takes", "", "say that, too"),
         ("memory_gib: 1\nmemory_bytes: 1", "say the same", "", "keep one"),
-        ("tenants: 1\ndeploy: {name: My Service, image: a}", "pattern", "deploy.name", "docs/recommend.md"),
+        ("tenants: 1\ndeploy: {name: My Service, image: 'a:1'}", "cannot be deployed", "deploy.name", "a letter first"),
         ("- p99_ms", "a list of `key: value`", "", "examples/need.yaml"),
         ("p99_ms: [", "cannot be read", "", "examples/need.yaml"),
         ("!!python/object/apply:os.getcwd []", "cannot be read", "", "examples/need.yaml"),
@@ -93,6 +95,26 @@ def test_numbers_are_taken_as_they_are_written(tmp_path: Path) -> None:
 def test_a_mistake_says_what_where_and_what_to_do(tmp_path: Path, text: str, what: str, where: str, hint: str) -> None:
     found = mistake(tmp_path, text)
     assert what in found.what and where in found.where and hint in found.hint, str(found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("name", "Resnet", "'Resnet' cannot be deployed"), ("name", "9", "'9'"), ("name", "1abc", "'1abc'"),
+        ("name", "a" * 64, "aaa"), ("name", "a\nb", "'a\\nb'"), ("namespace", "", "''"),
+        ("image", "resnet", "resnet names no tag and no digest"), ("image", "host:5000/resnet", "no tag and no digest"),
+        ("image", "A//B", "'A//B' cannot be deployed"), ("image", "a b:1", "'a b:1'"), ("image", "x:1\n", "'x:1\\n'"),
+        ("image", "a: b", "'a: b' cannot be deployed"), ("port", 0, "greater"), ("port", 65536, "less"),
+        ("user_id", 0, "greater"), ("health_path", "health", "'health'"), ("health_path", "/a b", "'/a b'"),
+        ("command", ["a\0"], "a zero byte"), ("memory_gib", 0, "greater than 0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_deployed_is_refused_when_the_need_is_read(
+    tmp_path: Path, field: str, value: Any, what: str
+) -> None:
+    deploy = {"name": "resnet", "image": "registry.example/resnet:1.4", field: value}
+    found = mistake(tmp_path, yaml.safe_dump({"tenants": 1, "deploy": deploy}))
+    assert what in found.what and f": deploy.{field}" in found.where, str(found)
 
 
 def test_a_need_that_is_no_file(tmp_path: Path) -> None:
@@ -129,4 +151,4 @@ def test_anything_is_a_need_or_a_mistake(tmp_path_factory: pytest.TempPathFactor
 
 def test_every_key_is_documented() -> None:
     text = (EXAMPLES.parent / "docs" / "recommend.md").read_text()
-    assert [key for key in (*Need.model_fields, *Deploy.model_fields) if f"`{key}" not in text] == []
+    assert [key for key in (*Need.model_fields, *Service.model_fields) if f"`{key}" not in text] == []
