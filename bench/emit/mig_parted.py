@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import yaml
+
 from bench.devices import catalog, geometry
 from bench.devices.mig import parted
 from bench.emit.divided import needs_gpu, profiles
 from bench.emit.service import measured
-from bench.emit.text import comment
+from bench.emit.text import comment, documents
 from bench.errors import ConfigError, InfeasibleHere
 from bench.judge.recommend.deployment import Deployment
+
+OFF = "all-disabled"
+"""What the GPU operator labels nodes with that name no layout: its MIG manager fails there without it."""
 
 
 def emit(deployment: Deployment) -> str:
@@ -22,11 +27,13 @@ def emit(deployment: Deployment) -> str:
     scope = "every GPU of this model" if deployment.pci_device_id else "every GPU"
     notes = [
         f"Apply, while nothing uses the GPU: sudo nvidia-mig-parted apply -f FILE -c {name}",
-        f"It holds for {scope} on the machine; for some of them write devices: [0]. For Kubernetes: docs/deploy.md.",
+        f"It holds for {scope} on the machine; for some of them write devices: [0].",
+        f"MIG off again: {OFF} in place of {name}. To keep it over a reboot, and for Kubernetes: docs/deploy.md.",
     ]
     names = [profile for profile, count in counts.items() for _ in range(count)]
-    text = parted.write(name, deployment.pci_device_id, bool(names), names)
-    return comment([*measured(deployment), *notes]) + text
+    tree = yaml.safe_load(parted.write(name, deployment.pci_device_id, bool(names), names))
+    tree["mig-configs"][OFF] = [{"devices": "all", "mig-enabled": False}]
+    return comment([*measured(deployment), *notes]) + documents([tree])
 
 
 def label(deployment: Deployment) -> str:

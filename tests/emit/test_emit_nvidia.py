@@ -55,7 +55,8 @@ def test_mig_parted_reads_the_layout_that_was_measured(tmp_path_factory: pytest.
     path = tmp_path_factory.getbasetemp() / "layout.yaml"
     path.write_text(emit("mig-parted", deployment), encoding="utf-8")
     configs = parted.read(path)
-    (label,) = configs.labels
+    label, off = configs.labels
+    assert off == mig_parted.OFF
     assert LABEL_VALUE.fullmatch(label), "it is the value of a node's label, too"
     assert f"-c {label}\n" in path.read_text(encoding="utf-8"), "the command in its head names it"
     wanted = parted.choose(configs, label, model.pci_device_ids[0], 3)
@@ -75,10 +76,20 @@ def test_labels_of_all_layouts_are_short_enough() -> None:
 def test_where_the_whole_gpu_is_used_mig_is_off() -> None:
     for deployment in (gpu(), gpu("time_shared", 2), gpu("mps", 2, thread_percentage=50)):
         assert written("mig-parted", deployment)["mig-configs"] == {
-            "bench-mig-off": [{"device-filter": ["0x20B010DE"], "devices": "all", "mig-enabled": False}]
+            "bench-mig-off": [{"device-filter": ["0x20B010DE"], "devices": "all", "mig-enabled": False}],
+            "all-disabled": [{"devices": "all", "mig-enabled": False}],
         }
     (entry,) = written("mig-parted", gpu("mig", 2, "2x3g", pci_device_id=None))["mig-configs"]["bench-2x3g.20gb"]
     assert entry == {"devices": "all", "mig-enabled": True, "mig-devices": {"3g.20gb": 2}}
+
+
+def test_the_way_back_that_the_gpu_operator_takes_for_nodes_without_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "layout.yaml"
+    path.write_text(emit("mig-parted", gpu("mig", 7, "7x1g")), encoding="utf-8")
+    configs = parted.read(path)
+    for model in DIVIDED:
+        off = parted.choose(configs, "all-disabled", model.pci_device_ids[0], 0)
+        assert not off.mig_enabled, "on every GPU, whatever the layout's own filter"
 
 
 def test_a_slice_that_tenants_share_is_laid_out_once() -> None:
@@ -109,7 +120,9 @@ def test_layouts_that_no_gpu_can_have(deployment: Deployment, reason: str) -> No
 
 
 def test_the_names_of_another_driver_are_kept() -> None:
-    (entry,) = written("mig-parted", gpu("mig", 1, instances=(slice_at("3g.19gb", 0, 4),)))["mig-configs"].popitem()[1]
+    (entry,) = written("mig-parted", gpu("mig", 1, instances=(slice_at("3g.19gb", 0, 4),)))["mig-configs"][
+        "bench-3g.19gb"
+    ]
     assert entry["mig-devices"] == {"3g.19gb": 1}
 
 
