@@ -140,6 +140,20 @@ def test_the_device_plugin_shares_as_measured() -> None:
     }
 
 
+def test_only_nodes_with_the_label_are_shared() -> None:
+    text = emit("device-plugin", gpu("time_shared", 4))
+    assert "config.default=default" in text and "'config.map.default=version: v1'" in text
+    assert "kubectl label node NODE --overwrite nvidia.com/device-plugin.config=bench" in text
+    assert "--reset-then-reuse-values" in text, "what a release was told before is kept"
+
+
+def test_what_mps_limits_beside_what_was_measured() -> None:
+    plain = emit("device-plugin", gpu("mps", 4, thread_percentage=25))
+    limited = emit("device-plugin", gpu("mps", 4, thread_percentage=25, memory_limit_mib=2048))
+    assert "1/4 of the GPU's memory; measured was no limit." in plain
+    assert "1/4 of the GPU's memory; measured was a limit of 2048 MiB." in limited
+
+
 @settings(max_examples=25)
 @given(deployments())
 def test_pods_ask_for_what_the_plugin_offers(deployment: Deployment) -> None:
