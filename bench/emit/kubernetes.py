@@ -6,6 +6,7 @@ It passes Pod Security's level "restricted". GPUs are asked for by the names tha
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -35,10 +36,10 @@ def emit(deployment: Deployment) -> str:
     workloads = [
         _workload(deployment, service, part, count, asked, len(groups) > 1) for part, (count, asked) in groups.items()
     ]
-    cores = deployment.threads * deployment.tenants
+    cores = _requested_cores(deployment) * deployment.tenants
     notes = [
         "Apply: kubectl apply -f FILE",
-        f"The tenants together need {cores} CPUs and {mib * deployment.tenants} MiB of memory that a node has free.",
+        f"The tenants together need {cores:.4g} CPUs and {mib * deployment.tenants} MiB that a node has free.",
         *_notes(deployment),
     ]
     return comment([*measured(deployment), *notes]) + documents([*workloads, _service(service)])
@@ -58,8 +59,11 @@ def _groups(deployment: Deployment) -> dict[str, tuple[int, str | None]]:
 
 def _notes(deployment: Deployment) -> list[str]:
     if deployment.device_kind != "cuda":
-        pinned = "Cores of its own: only where the node's kubelet has --cpu-manager-policy=static; see docs/deploy.md."
-        return [pinned] if deployment.division == "cpuset" else []
+        pinned = [
+            "Cores of its own: only where the node's kubelet has --cpu-manager-policy=static; see docs/deploy.md.",
+            "Nodes keep some cores for themselves (kube-reserved): one with exactly so many has no room for them all.",
+        ]
+        return pinned if deployment.division == "cpuset" else []
     notes = []
     if profiles(deployment):
         notes.append("The GPU has to be laid out before (--emit mig-parted), with migStrategy mixed.")
@@ -146,7 +150,17 @@ def _together(service: Service) -> dict[str, Any]:
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 
+def _requested_cores(deployment: Deployment) -> float:
+    """All of them where they are its own. Otherwise what a tenant used, or one: whoever asks for every core of the
+    machine that was measured finds no room on another like it, whose node keeps some for itself."""
+    if deployment.division == "cpuset":
+        return deployment.threads
+    used = 1.0 if deployment.cores_used is None else deployment.cores_used
+    return math.ceil(min(used, deployment.threads) * 10) / 10
+
+
 def _container(deployment: Deployment, service: Service, asked: str | None) -> dict[str, Any]:
+    cores = f"{_requested_cores(deployment):g}"
     memory = {"memory": f"{memory_mib(deployment)}Mi"}
     gpu = {} if asked is None else {asked: 1}
     probe = {"httpGet": {"path": service.health_path, "port": PORT}, "timeoutSeconds": 2}
@@ -158,7 +172,7 @@ def _container(deployment: Deployment, service: Service, asked: str | None) -> d
         "env": [{"name": name, "value": value} for name, value in environment(deployment).items()],
         "ports": [{"name": PORT, "containerPort": service.port}],
         "resources": {
-            "requests": {"cpu": str(deployment.threads), **memory, **gpu},
+            "requests": {"cpu": cores, **memory, **gpu},
             "limits": {"cpu": str(deployment.threads), **memory, **gpu},
         },
         "startupProbe": {**probe, "periodSeconds": PERIOD_S, "failureThreshold": START_LIMIT_S // PERIOD_S},

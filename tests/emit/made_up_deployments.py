@@ -91,7 +91,8 @@ def deployments(draw: st.DrawFn) -> Deployment:
     )
     words: dict[str, Any] = {"workload": draw(WORDS), "optimization": draw(WORDS), "partition": draw(WORDS)}
     threads = draw(st.integers(1, 64))
-    words |= {"threads": threads, "peak_rss_bytes": draw(st.integers(1, 2**42))}
+    words |= {"threads": threads, "cores_used": draw(st.none() | st.floats(1e-9, 1e9))}
+    words |= {"peak_rss_bytes": draw(st.integers(1, 2**42))}
     division = draw(st.sampled_from(("full", "mig", "mps", "time_shared", "within", "cpuset", "cpu_shared")))
     if division in ("cpuset", "cpu_shared"):
         kind = division if division == "cpuset" else "time_shared"

@@ -129,9 +129,25 @@ def test_what_a_tenant_gets_of_the_host() -> None:
     assert container["resources"] == {"requests": wanted, "limits": wanted}, "guaranteed: whole cores of its own"
     assert {"name": "OMP_NUM_THREADS", "value": "3"} in container["env"]
     (_, pod), *_ = pods(manifests(cpu("time_shared", threads=2)))
-    assert {told["cpu"] for told in pod["containers"][0]["resources"].values()} == {"2"}, "its share of the cores"
+    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "2", "its share of the cores"
     (_, pod), *_ = pods(manifests(cpu(service=service(memory_gib=3))))
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "3072Mi", "what the need says"
+
+
+def test_only_cores_of_ones_own_are_asked_for_in_full() -> None:
+    def cores(deployment: Deployment) -> tuple[str, str]:
+        (_, pod), *_ = pods(manifests(deployment))
+        told = pod["containers"][0]["resources"]
+        return told["requests"]["cpu"], told["limits"]["cpu"]
+
+    assert cores(gpu("mig", 2, "2x3g", threads=64)) == ("1", "64"), "an identical node has fewer than 128 free"
+    assert cores(gpu("mig", 2, "2x3g", threads=64, cores_used=1.23)) == ("1.3", "64")
+    assert cores(gpu(threads=2, cores_used=2.7)) == ("2", "2"), "no more than it may use"
+    assert cores(gpu(threads=2, cores_used=1e-6)) == ("0.1", "2")
+    assert cores(cpu("time_shared", 2, threads=2, cores_used=1.5)) == ("1.5", "2")
+    assert cores(cpu("cpuset", 2, threads=2, cores_used=1.5)) == ("2", "2"), "pinned: equal"
+    assert "need 2.6 CPUs" in emit("kubernetes", gpu("mig", 2, "2x3g", threads=64, cores_used=1.23))
+    assert "kube-reserved" in emit("kubernetes", cpu())
 
 
 @settings(max_examples=8)

@@ -23,8 +23,7 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
     node, device = partition_node(run, candidate.division), device_node(run)
     told = device.get("gpu")
     gpu = told if isinstance(told, dict) else {}
-    peaks = [trial.telemetry.get("peak_rss_bytes") for trial in candidate.trials]
-    rss = max((peak for peak in peaks if peak is not None and 0 < peak < 2**63), default=None)
+    rss, cores = _largest(candidate, "peak_rss_bytes"), _largest(candidate, "cores_used")
     on_a_gpu = run.plan.device_kind == "cuda"
     return Deployment(
         workload=run.plan.workload,
@@ -36,6 +35,7 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
         tenants=candidate.tenants,
         instances=candidate.layout.instances if candidate.layout else (),
         threads=_threads(candidate, node, device),
+        cores_used=None if cores is None else cores / candidate.tenants,
         peak_rss_bytes=None if rss is None else round(rss),
         sm_share=_share(node) if kind == "green_context" else None,
         thread_percentage=whole(node.get("thread_percentage")),
@@ -44,6 +44,12 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
         pci_device_id=whole(gpu.get("pci_device_id")) if on_a_gpu else None,
         service=need.deploy,
     )
+
+
+def _largest(candidate: Candidate, name: str) -> float | None:
+    """Of all its trials; None where none of them has it."""
+    found = (trial.telemetry.get(name) for trial in candidate.trials)
+    return max((value for value in found if value is not None and 0 < value < 2**63), default=None)
 
 
 def _threads(candidate: Candidate, node: Mapping[str, Any], device: Mapping[str, Any]) -> int:

@@ -17,8 +17,9 @@ class Deployment:
 
     tenants: that share one device. instances: the MIG instances of the layout, one for each tenant where `division` is
         mig, and the one that tenants share where mps or time_shared are `within` a slice; () without MIG.
-    threads: of each tenant on the host, on as many cores: what it was measured with. peak_rss_bytes: of a tenant in the
-        run, None: not measured. sm_share: in a green context. thread_percentage, memory_limit_mib: of MPS, None: none.
+    threads: of each tenant on the host, on as many cores: what it was measured with. cores_used: of those, by one
+        tenant on average; peak_rss_bytes: of one; None: not measured. sm_share: in a green context. thread_percentage,
+        memory_limit_mib: of MPS, None: none.
     product: the GPU's own name, and `pci_device_id` for tools that match by it; "" and None on a CPU.
     """
 
@@ -31,6 +32,7 @@ class Deployment:
     tenants: int
     instances: tuple[PlannedInstance, ...] = ()
     threads: int = 1
+    cores_used: float | None = None
     peak_rss_bytes: int | None = None
     sm_share: float | None = None
     thread_percentage: int | None = None

@@ -43,6 +43,12 @@ def test_what_is_not_recorded_is_not_made_up() -> None:
     assert (found.peak_rss_bytes, found.threads, found.product, found.pci_device_id) == (None, 1, "", None)
 
 
+def test_cores_are_shared_out_among_the_tenants() -> None:
+    found = deployment(candidate("mig_1of7", change={"telemetry": {"cores_used": 8.4}}), need())
+    assert found.cores_used == pytest.approx(1.2)
+    assert deployment(candidate("mig_1of7"), need()).cores_used is None
+
+
 def test_threads_that_a_partition_names() -> None:
     config = {"partitions": {"time_shared": {"_target_": "bench.partitions.time_shared.TimeShared", "threads": 3}}}
     assert deployment(candidate("time_shared", description={**DESCRIPTION, "config": config}), need()).threads == 3
