@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 
 from bench.emit.divided import no_green_context, profiles, tenant_profiles
-from bench.emit.service import TMP_GIB, environment, measured, memory_mib, required
+from bench.emit.service import TMP_MIB, environment, measured, memory_mib, required
 from bench.emit.text import comment
 from bench.errors import ConfigError, InfeasibleHere
 from bench.judge.recommend.deployment import Deployment
@@ -71,14 +71,15 @@ def _name(service: Service, index: int) -> str:
 
 
 def _run(deployment: Deployment, service: Service, index: int) -> str:
-    memory = f"{memory_mib(deployment)}m"
+    # What lies in a tmpfs counts as memory of the container that wrote it.
+    memory = f"{memory_mib(deployment) + TMP_MIB}m"
     entrypoint, *words = service.command or ("",)
     options = [
         f"--name {_name(service, index)} --restart unless-stopped",
         *_device(deployment, index),
         *_cores(deployment, index),
         f"--memory {memory} --memory-swap {memory} --pids-limit {MOST_PROCESSES}",
-        f"--read-only --tmpfs /tmp:rw,exec,nosuid,nodev,size={TMP_GIB}g",
+        f"--read-only --tmpfs /tmp:rw,exec,nosuid,nodev,size={TMP_MIB}m",
         f"--user {service.user_id}:{service.user_id} --cap-drop ALL --security-opt no-new-privileges",
         f"--publish {HOST}:{service.port + index}:{service.port}",
         *(f"--env {shlex.quote(f'{name}={value}')}" for name, value in environment(deployment).items()),

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from bench.emit.divided import no_green_context, profiles, resource, sharing, tenant_profiles
-from bench.emit.service import TMP_GIB, environment, measured, memory_mib, required
+from bench.emit.service import TMP_MIB, environment, measured, memory_mib, required
 from bench.emit.text import comment, documents
 from bench.errors import ConfigError, InfeasibleHere
 from bench.judge.recommend.deployment import Deployment
@@ -124,7 +124,7 @@ def _pod(deployment: Deployment, service: Service, asked: str | None) -> dict[st
     if deployment.tenants > 1:
         pod["affinity"] = {"podAffinity": _together(service)}
     pod["containers"] = [_container(deployment, service, asked)]
-    pod["volumes"] = [{"name": "tmp", "emptyDir": {"sizeLimit": f"{TMP_GIB}Gi"}}]
+    pod["volumes"] = [{"name": "tmp", "emptyDir": {"sizeLimit": f"{TMP_MIB}Mi"}}]
     return pod
 
 

@@ -11,7 +11,9 @@ from bench.judge.recommend.service import Service
 HEAD_ROOM = 1.2
 """Of memory, over what was measured."""
 MIB = 2**20
-TMP_GIB = 2
+SERVER_MIB = 256
+"""For what a tenant of a run has not: the server that answers requests."""
+TMP_MIB = 512
 """Of /tmp, in which programs may be executed: compilers of models put libraries there."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What tenants of a run are told, too."""
@@ -28,18 +30,17 @@ def required(deployment: Deployment) -> Service:
 
 
 def memory_mib(deployment: Deployment) -> int:
-    """Of the host, for each tenant: what the need says, else what was measured with head-room. Raises ConfigError."""
+    """Of the host, for each tenant without its /tmp: what the need says, else what was measured with head-room, and
+    room for a server. Raises ConfigError."""
     service = required(deployment)
     if service.memory_bytes is not None:
-        wanted = service.memory_bytes
-    elif deployment.peak_rss_bytes is not None:
-        wanted = deployment.peak_rss_bytes * HEAD_ROOM
-    else:
+        return math.ceil(service.memory_bytes / MIB)
+    if deployment.peak_rss_bytes is None:
         raise ConfigError(
             "how much memory a tenant needs was not measured", where="deploy.memory_gib",
             hint="say it in the need: deploy: {memory_gib: 4}",
         )  # fmt: skip
-    return math.ceil(wanted / MIB)
+    return math.ceil(deployment.peak_rss_bytes * HEAD_ROOM / MIB) + SERVER_MIB
 
 
 def environment(deployment: Deployment) -> dict[str, str]:

@@ -66,6 +66,14 @@ def test_options(tmp_path: Path) -> None:
     assert "--gpus" not in first and {"--read-only", "no-new-privileges", "ALL"} <= set(first)
 
 
+def test_what_lies_in_tmp_counts_as_memory(tmp_path: Path) -> None:
+    small = cpu(tenants=1, peak_rss_bytes=80 * 2**20)
+    for deployment, own_mib in ((small, 96 + 256), (cpu(tenants=1, service=service(memory_gib=4)), 4096)):
+        (words,) = ran(tmp_path, deployment)
+        tmp_mib = int(words[words.index("--tmpfs") + 1].partition("size=")[2].removesuffix("m"))
+        assert words[words.index("--memory") + 1] == words[words.index("--memory-swap") + 1] == f"{own_mib + tmp_mib}m"
+
+
 def test_devices_by_index(tmp_path: Path) -> None:
     def devices(deployment: Deployment, **env: str) -> list[str]:
         return [words[words.index("--gpus") + 1] for words in ran(tmp_path, deployment, **env)]
@@ -157,9 +165,9 @@ def test_docker_understands_what_is_meant(tmp_path: Path) -> None:
         host = told["HostConfig"]
         (device,) = host["DeviceRequests"]
         assert device["DeviceIDs"] == [f"0:{index}"] and device["Capabilities"] == [["gpu"]]
-        assert host["Memory"] == host["MemorySwap"] == 1080 * 2**20 and host["NanoCpus"] == 3 * 10**9
+        assert host["Memory"] == host["MemorySwap"] == (1080 + 256 + 512) * 2**20 and host["NanoCpus"] == 3 * 10**9
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and host["SecurityOpt"] == ["no-new-privileges"]
-        assert host["Tmpfs"] == {"/tmp": "rw,exec,nosuid,nodev,size=2g"}
+        assert host["Tmpfs"] == {"/tmp": "rw,exec,nosuid,nodev,size=512m"}
         assert host["PortBindings"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(8000 + index)}]}
         assert host["RestartPolicy"]["Name"] == "unless-stopped" and host["PidsLimit"] == 4096
         assert told["User"] == "10001:10001" and "OMP_NUM_THREADS=3" in told["Env"]

@@ -125,13 +125,16 @@ def test_nodes_by_the_labels_of_gpu_feature_discovery() -> None:
 def test_what_a_tenant_gets_of_the_host() -> None:
     (_, pod), *_ = pods(manifests(cpu("cpuset", threads=3)))
     container = pod["containers"][0]
-    wanted = {"cpu": "3", "memory": "1080Mi"}
+    wanted = {"cpu": "3", "memory": "1336Mi"}
     assert container["resources"] == {"requests": wanted, "limits": wanted}, "guaranteed: whole cores of its own"
     assert {"name": "OMP_NUM_THREADS", "value": "3"} in container["env"]
     (_, pod), *_ = pods(manifests(cpu("time_shared", threads=2)))
     assert pod["containers"][0]["resources"]["limits"]["cpu"] == "2", "its share of the cores"
     (_, pod), *_ = pods(manifests(cpu(service=service(memory_gib=3))))
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "3072Mi", "what the need says"
+    (_, pod), *_ = pods(manifests(cpu(peak_rss_bytes=80 * 2**20)))
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "352Mi", "with room for a server"
+    assert pod["volumes"][0]["emptyDir"].get("medium", "") != "Memory", "so /tmp takes nothing of that"
 
 
 def test_only_cores_of_ones_own_are_asked_for_in_full() -> None:
