@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE
 from bench.judge.recommend.answer import Answer, answer
 from bench.judge.recommend.deploying import deployment
 from bench.judge.recommend.need import read_need
@@ -19,13 +20,10 @@ from bench.stored import newest_run
 from bench.verbs.inputs import RESULTS, measured, read_runs
 from bench.verbs.report import file_stem, write
 
-NOTHING_SATISFIES = 1
-NOT_ENOUGH_EVIDENCE = 4
-
 
 def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: bool) -> int:
-    """0: something is recommended. 1: all that was measured fails the need for certain. 4: it is not known. With `emit`
-    standard output is the configuration that deploys it, and nothing where nothing is recommended."""
+    """0: something is recommended. 1: all that was measured fails the need. 4: it is not known. With `emit` standard
+    output is the configuration that deploys it, and nothing where nothing is recommended."""
     asked = read_need(Path(need))
     folders = [Path(text) for text in runs] or [newest_run(RESULTS)]
     found = answer(measured(read_runs(folders), "recommendation"), asked)
@@ -45,7 +43,7 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
     say(f"all of it, with reasons: {Path(output) / name}")
     if found.best:
         return 0
-    return NOT_ENOUGH_EVIDENCE if found.only_lacks_evidence or not found.weighed else NOTHING_SATISFIES
+    return NOT_ENOUGH_EVIDENCE if found.only_lacks_evidence or not found.weighed else GATE_FAILED
 
 
 def _emitted(found: Answer, form: str | None) -> str | None:

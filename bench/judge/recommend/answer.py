@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from bench.errors import ConfigError, InputError
 from bench.judge.recommend.candidates import Candidate, candidates, device_node
 from bench.judge.recommend.figures import Figure
-from bench.judge.recommend.findings import Finding, cost_per_month, devices_needed, findings
+from bench.judge.recommend.findings import Finding, cost_per_month, devices_needed, findings, is_put_to_goals
 from bench.judge.recommend.measuring import Suggestion, suggestions
 from bench.judge.recommend.need import LOWER_IS_BETTER, Need
 from bench.judge.recommend.pareto import Front, front
-from bench.judge.recommend.rules_of_thumb import Said, advantage, judged, rules_for
-from bench.judge.speedup import SpeedUp
+from bench.judge.recommend.ranking import Levels, advantage, best_of, is_tied, pairs_level
+from bench.judge.recommend.rules_of_thumb import Said, Standing, judged, rules_for
+from bench.judge.speedup import LEVEL, SpeedUp
 from bench.stored import StoredRun
 
-Standing = Literal["satisfies", "open", "fails"]
-"""open: not shown to satisfy, and not shown not to: it would have to be measured (better)."""
+STANDINGS: tuple[Standing, ...] = ("satisfies", "open", "fails")
 
 
 @dataclass(frozen=True)
 class Weighed:
     """A candidate against the need. against_best: how many times better the best one is by the objective, paired by
-    block; None for the best itself, for those that do not satisfy, and across runs, which share no blocks."""
+    block, with an interval that holds for all pairs at once; None for the best itself, for those that do not satisfy,
+    and where they share no block, as across runs."""
 
     candidate: Candidate
     findings: tuple[Finding, ...]
@@ -39,7 +39,7 @@ class Weighed:
 
     @property
     def reasons(self) -> tuple[Finding, ...]:
-        """Why it is not recommended: what it certainly lacks, otherwise what is not known."""
+        """Why it is not recommended: what it is shown to lack, otherwise what is not known."""
         unmet = tuple(finding for finding in self.findings if finding.outcome == "unmet")
         return unmet or tuple(finding for finding in self.findings if finding.outcome != "met")
 
@@ -51,8 +51,10 @@ class Weighed:
 @dataclass(frozen=True)
 class Answer:
     """weighed: all candidates; those that satisfy first, the best first, then what is open, then what fails.
+    judged: how many candidates were put to the goals, for all of which their intervals hold at once.
     ties: those that satisfy and cannot be told from the best. product: the GPU's name, or the CPU's.
-    per_s: of one device, at the load that head-room leaves, for sure. devices: for the throughput that is asked for.
+    per_s: of one device, at the load that head-room leaves, by the low end. devices: as many as give the throughput
+    that is asked for at that load. month: what so many cost.
     """
 
     runs: tuple[StoredRun, ...]
@@ -63,6 +65,7 @@ class Answer:
     workload: str
     scenario: str
     weighed: tuple[Weighed, ...]
+    judged: int
     best: Weighed | None
     ties: tuple[Weighed, ...]
     front: Front
@@ -83,16 +86,15 @@ def answer(runs: Sequence[StoredRun], need: Need) -> Answer:
     InputError for what cannot be set beside each other."""
     chosen = _chosen(runs, need)
     plan = chosen[0].plan
-    found = [Weighed(c, tuple(findings(c, need))) for run in chosen for c in candidates(run, need)]
-    satisfying = sorted((item for item in found if item.standing == "satisfies"), key=lambda w: _rank(w, need))
-    best = satisfying[0] if satisfying else None
-    compared = [item if item is best else _compared(item, best, need) for item in satisfying]
-    rest = [item for standing in ("open", "fails") for item in found if item.standing == standing]
-    weighed = (*compared, *rest)
-    per_s = best.candidate.throughput.low * need.usable if best and best.candidate.throughput else None
+    every = [candidate for run in chosen for candidate in candidates(run, need)]
+    number = sum(is_put_to_goals(candidate, need) for candidate in every)
+    levels = Levels(every)
+    weighed = _weighed([Weighed(c, tuple(findings(c, need, number))) for c in every], need, levels)
+    best = weighed[0] if weighed and weighed[0].standing == "satisfies" else None
+    rate = best.candidate.throughput.at(LEVEL / max(1, number)) if best and best.candidate.throughput else None
+    devices = devices_needed(need, rate.low) if rate else None
     product = _product(chosen[0])
-    rules = rules_for(need.scene, product) if need.scene else []
-    every = [item.candidate for item in weighed]
+    by_standing = {name: [w.candidate for w in weighed if w.standing == name] for name in STANDINGS}
     return Answer(
         runs=tuple(chosen),
         need=need,
@@ -101,46 +103,47 @@ def answer(runs: Sequence[StoredRun], need: Need) -> Answer:
         product=product,
         workload=plan.workload,
         scenario=plan.scenario,
-        weighed=weighed,
+        weighed=tuple(weighed),
+        judged=number,
         best=best,
-        ties=tuple(item for item in compared if item is not best and _tied(item)),
-        front=front([item.candidate for item in weighed if item.enough_evidence], need),
+        ties=tuple(w for w in weighed if w is not best and w.standing == "satisfies" and is_tied(w.against_best)),
+        front=front([item.candidate for item in weighed if item.enough_evidence], need, levels),
         rules=tuple(
-            judged(
-                rule,
-                plan,
-                product,
-                every,
-                [item.candidate for item in satisfying],
-                best.candidate if best else None,
-                need.aim,
-            )
-            for rule in rules
+            judged(rule, plan, product, by_standing, need.aim)
+            for rule in (rules_for(need.scene, product) if need.scene else [])
         ),
         to_measure=tuple(
             suggestions([(item.candidate, item.findings) for item in weighed], need, best.candidate if best else None)
         ),
-        per_s=per_s,
-        devices=devices_needed(need, best.candidate.throughput.low) if best and best.candidate.throughput else None,
-        month=cost_per_month(best.candidate, need) if best else None,
+        per_s=rate.low * need.usable if rate else None,
+        devices=devices,
+        month=cost_per_month(best.candidate, need, devices) if best and devices else None,
     )
 
 
-def _rank(item: Weighed, need: Need) -> float:
-    found = item.candidate.figure(need.aim)
-    assert found is not None, "what has no such number does not satisfy"
-    return found.estimate if need.aim in LOWER_IS_BETTER else -found.estimate
+def _weighed(found: Sequence[Weighed], need: Need, levels: Levels) -> list[Weighed]:
+    """Those that satisfy, the best first and the others by how far they are behind it; then what is open or fails."""
+    satisfying = [item for item in found if item.standing == "satisfies"]
+    rest = [item for standing in ("open", "fails") for item in found if item.standing == standing]
+    best = best_of([item.candidate for item in satisfying], need.aim, levels)
+    if best is None:
+        return rest
+    level = pairs_level(len(satisfying))
+    leading = next(item for item in satisfying if item.candidate is best)
+    others = [
+        replace(item, against_best=advantage(best, item.candidate, need.aim, level))
+        for item in satisfying
+        if item is not leading
+    ]
 
+    def behind(item: Weighed) -> float:
+        if item.against_best:
+            return item.against_best.estimate
+        mine, theirs = levels.of(item.candidate, need.aim), levels.of(best, need.aim)
+        assert mine and theirs, "what has no such number does not satisfy"
+        return mine / theirs if need.aim in LOWER_IS_BETTER else theirs / mine
 
-def _compared(item: Weighed, best: Weighed | None, need: Need) -> Weighed:
-    assert best is not None
-    return Weighed(item.candidate, item.findings, advantage(best.candidate, item.candidate, need.aim))
-
-
-def _tied(item: Weighed) -> bool:
-    """No difference is shown; across runs there is no block in which it could be."""
-    found = item.against_best
-    return found is None or found.low is None or found.low <= 1
+    return [leading, *sorted(others, key=behind), *rest]
 
 
 def _chosen(runs: Sequence[StoredRun], need: Need) -> list[StoredRun]:

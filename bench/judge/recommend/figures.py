@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.judge.arranged import logs
 from bench.judge.metrics import energy_per_item_j, p99_ms
@@ -37,6 +37,14 @@ class Figure:
         paired = Paired.of(list(logarithms.values()))
         low, high = paired.interval(LEVEL) or (-math.inf, math.inf)
         return cls(ratio(paired.mean), ratio(low), ratio(high), paired.sd, paired.pairs)
+
+    def at(self, level: float) -> Figure:
+        """The same with the interval that misses the truth with probability `level`."""
+        if self.trials < 2 or self.estimate <= 0:
+            return self
+        found = Paired(math.log(self.estimate), self.sd, self.trials).interval(level)
+        assert found is not None, "two trials have an interval"
+        return replace(self, low=ratio(found[0]), high=ratio(found[1]))
 
     def times(self, factor: float) -> Figure:
         return Figure(self.estimate * factor, self.low * factor, self.high * factor, self.sd, self.trials)

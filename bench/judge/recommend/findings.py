@@ -1,21 +1,22 @@
 """Whether a candidate satisfies a need, goal by goal, in words with their numbers. Pure.
 
-What is uncertain is not satisfied: the unfavourable end of the 95 % interval has to reach the goal. Where the evidence
-on a cell is too little, none of its numbers is put to a goal; what follows from how it is laid out still is.
+What is uncertain is not satisfied: the unfavourable end of the interval has to reach the goal. The more cells are put
+to the goals, the more of them would pass by chance; so intervals are those of 95 % for all of them at once. Where the
+evidence on a cell is too little, none of its numbers is put to a goal; what follows from how it is laid out still is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mode
 from typing import Literal
 
 from bench.judge.compare.comparison import FEWEST
 from bench.judge.loss import FEWEST_ITEMS, ONE_SIDED
 from bench.judge.reasons import points
-from bench.judge.recommend.amounts import gib, head_room, of
+from bench.judge.recommend.amounts import RATE_DIGITS, gib, head_room, of
 from bench.judge.recommend.candidates import Candidate, Memory
 from bench.judge.recommend.figures import Figure
 from bench.judge.recommend.need import Need
@@ -44,11 +45,18 @@ class Finding:
     blocks: int = 0
 
 
-def findings(candidate: Candidate, need: Need) -> list[Finding]:
-    """Of every goal that the need names, and of the evidence; what is laid out comes first."""
+def is_put_to_goals(candidate: Candidate, need: Need) -> bool:
+    """Whether it depends on what was measured whether it satisfies."""
+    fails = any(finding.outcome == "unmet" for finding in _laid_out(candidate, need))
+    return not fails and not any(_gaps(candidate))
+
+
+def findings(candidate: Candidate, need: Need, judged: int = 1) -> list[Finding]:
+    """Of every goal that the need names, and of the evidence; what is laid out comes first. judged: how many
+    candidates are put to the goals at once."""
     found = [*_laid_out(candidate, need)]
     gaps = [*_gaps(candidate)]
-    return [*found, *gaps] if gaps else [*found, *_measured(candidate, need)]
+    return [*found, *gaps] if gaps else [*found, *_measured(candidate, need, max(1, judged))]
 
 
 def devices_needed(need: Need, per_s: float) -> int:
@@ -56,20 +64,19 @@ def devices_needed(need: Need, per_s: float) -> int:
     return max(1, math.ceil(need.throughput_per_s / (per_s * need.usable) - 1e-9)) if need.throughput_per_s else 1
 
 
-def cost_per_month(candidate: Candidate, need: Need) -> Figure | None:
-    """Of all devices that the throughput takes, whether they are busy or not, and the electricity of what is asked for
-    (of one device at the load that head-room leaves, where nothing is)."""
+def cost_per_month(candidate: Candidate, need: Need, devices: int, level: float = LEVEL) -> Figure | None:
+    """Of so many devices, whether they are busy or not, and the electricity of what is asked for (of one device at the
+    load that head-room leaves, where nothing is); its interval is that of the energy."""
     prices, per_s = need.prices, candidate.throughput
     if prices is None or per_s is None or (prices.power and candidate.energy is None):
         return None
-    ends = []
-    for rate, joules in ((per_s.estimate, "estimate"), (per_s.high, "low"), (per_s.low, "high")):
-        month = devices_needed(need, rate) * (prices.price_per_hour or 0.0) * HOURS_PER_MONTH
-        if prices.power and candidate.energy:
-            items_per_s = need.throughput_per_s or per_s.estimate * need.usable
-            kwh_per_month = items_per_s * getattr(candidate.energy, joules) / 1e3 * HOURS_PER_MONTH
-            month += kwh_per_month * prices.power.price_per_kwh
-        ends.append(month)
+    fixed = devices * (prices.price_per_hour or 0.0) * HOURS_PER_MONTH
+    ends = [fixed, fixed, fixed]
+    if prices.power and candidate.energy:
+        items_per_s = need.throughput_per_s or per_s.estimate * need.usable
+        energy = candidate.energy.at(level)
+        for index, joules in enumerate((energy.estimate, energy.low, energy.high)):
+            ends[index] += items_per_s * joules / 1e3 * HOURS_PER_MONTH * prices.power.price_per_kwh
     return Figure(ends[0], ends[1], ends[2], math.nan, per_s.trials)
 
 
@@ -139,33 +146,36 @@ def _gaps(candidate: Candidate) -> Iterator[Finding]:
 # --- what was measured ---
 
 
-def _measured(candidate: Candidate, need: Need) -> Iterator[Finding]:
+def _measured(candidate: Candidate, need: Need, judged: int) -> Iterator[Finding]:
+    level = LEVEL / judged
     if need.p99_ms:
-        yield _p99(candidate, need.p99_ms)
+        yield _p99(candidate, need.p99_ms, level)
     if need.tenant_throughput_per_s:
-        yield _tenant_throughput(candidate, need, need.tenant_throughput_per_s)
+        yield _tenant_throughput(candidate, need, need.tenant_throughput_per_s, level)
     if need.devices:
-        yield _devices(candidate, need, need.devices)
+        yield _devices(candidate, need, need.devices, level)
     if need.quality_loss_below:
-        yield _quality(candidate, need.quality_loss_below)
-    yield from _cost(candidate, need)
+        yield _quality(candidate, need.quality_loss_below, judged)
+    yield from _cost(candidate, need, level)
     if need.aim == "energy" and candidate.energy is None:
         yield Finding("energy", "unmeasured", "energy was not measured, and is to be the least", "energy")
     if need.aim == "latency" and candidate.p99 is None and not need.p99_ms:
         yield _few_requests(candidate)
 
 
-def _p99(candidate: Candidate, goal_ms: float) -> Finding:
+def _p99(candidate: Candidate, goal_ms: float, level: float) -> Finding:
     if candidate.p99 is None:
-        if candidate.p50 and candidate.p50.low > goal_ms:
-            return Finding("p99", "unmet", f"even p50 {of(candidate.p50, 'ms')} is above {goal_ms:g} ms")
+        p50 = candidate.p50.at(level) if candidate.p50 else None
+        if p50 and p50.low > goal_ms:
+            return Finding("p99", "unmet", f"even p50 {of(p50, 'ms')} is above {goal_ms:g} ms")
         return _few_requests(candidate)
-    shown = f"p99 {of(candidate.p99, 'ms')}"
-    if candidate.p99.high <= goal_ms:
+    p99 = candidate.p99.at(level)
+    shown = f"p99 {of(p99, 'ms')}"
+    if p99.high <= goal_ms:
         return Finding("p99", "met", f"{shown} is within {goal_ms:g} ms")
-    if candidate.p99.low > goal_ms:
+    if p99.low > goal_ms:
         return Finding("p99", "unmet", f"{shown} is above {goal_ms:g} ms")
-    return _uncertain("p99", f"{shown} may be above {goal_ms:g} ms", candidate.p99, goal_ms)
+    return _uncertain("p99", f"{shown} may be above {goal_ms:g} ms", p99, goal_ms, level)
 
 
 def _few_requests(candidate: Candidate) -> Finding:
@@ -176,22 +186,22 @@ def _few_requests(candidate: Candidate) -> Finding:
     return Finding("p99", "unmeasured", words, "p99")
 
 
-def _tenant_throughput(candidate: Candidate, need: Need, goal_per_s: float) -> Finding:
+def _tenant_throughput(candidate: Candidate, need: Need, goal_per_s: float, level: float) -> Finding:
     found = candidate.tenant_throughput
     if found is None:
         return Finding("tenant_throughput", "unmeasured", "what each tenant did is not recorded", "again")
-    usable = found.times(need.usable)
-    shown = f"{of(usable, 'items/s')} for the slowest tenant, with {head_room(need)},"
+    usable = found.at(level).times(need.usable)
+    shown = f"{of(usable, 'items/s', RATE_DIGITS)} for the slowest tenant, with {head_room(need)},"
     if usable.low >= goal_per_s:
         return Finding("tenant_throughput", "met", f"{shown} reach {goal_per_s:g}")
     if usable.high < goal_per_s:
         return Finding("tenant_throughput", "unmet", f"{shown} are below {goal_per_s:g}")
-    return _uncertain("tenant_throughput", f"{shown} may be below {goal_per_s:g}", usable, goal_per_s)
+    return _uncertain("tenant_throughput", f"{shown} may be below {goal_per_s:g}", usable, goal_per_s, level)
 
 
-def _devices(candidate: Candidate, need: Need, most: int) -> Finding:
-    found = candidate.throughput
-    assert found is not None, "a valid trial has a throughput"
+def _devices(candidate: Candidate, need: Need, most: int, level: float) -> Finding:
+    assert candidate.throughput is not None, "a valid trial has a throughput"
+    found = candidate.throughput.at(level)
     sure, hoped = devices_needed(need, found.low), devices_needed(need, found.high)
     shown = f"{need.throughput_per_s:g} items/s take {sure} devices, with {head_room(need)}"
     if sure <= most:
@@ -201,13 +211,14 @@ def _devices(candidate: Candidate, need: Need, most: int) -> Finding:
     assert need.throughput_per_s is not None
     return _uncertain(
         "devices",
-        f"{shown} to be sure, and at most {most} are wanted",
+        f"{shown} by the low end, and at most {most} are wanted",
         found,
         need.throughput_per_s / most / need.usable,
+        level,
     )
 
 
-def _quality(candidate: Candidate, margin: float) -> Finding:
+def _quality(candidate: Candidate, margin: float, judged: int) -> Finding:
     if candidate.is_baseline:
         return Finding("quality", "met", "quality: it is what the others' is counted against")
     loss = candidate.loss
@@ -215,19 +226,21 @@ def _quality(candidate: Candidate, margin: float) -> Finding:
         return Finding("quality", "unmeasured", "quality was not measured, or not on one and the same model", "quality")
     kind = "answers changed" if loss.metric == "agreement" else "quality loss"
     shown = f"{kind} {points(loss.loss)} (at most {points(loss.upper)})"
-    if loss.p_within(margin) < ONE_SIDED:
+    if loss.p_within(margin) < ONE_SIDED / judged:
         return Finding("quality", "met", f"{shown} is within {points(margin)}")
-    if loss.p_beyond(margin) < ONE_SIDED:
+    if loss.p_beyond(margin) < ONE_SIDED / judged:
         return Finding("quality", "unmet", f"{shown} is more than {points(margin)}")
     why = ""
-    if loss.metric == "agreement":
+    if loss.p_within(margin) < ONE_SIDED:
+        why = f": that is shown of it alone, and not of {judged} configurations at once"
+    elif loss.metric == "agreement":
         why = ": without labels nobody knows how many of them are worse"
     elif loss.items < FEWEST_ITEMS:
         why = f": {loss.items} items are too few to tell, {FEWEST_ITEMS} are needed"
     return Finding("quality", "uncertain", f"{shown} may be more than {points(margin)}{why}", "items")
 
 
-def _cost(candidate: Candidate, need: Need) -> Iterator[Finding]:
+def _cost(candidate: Candidate, need: Need, level: float) -> Iterator[Finding]:
     prices, budget = need.prices, need.budget
     if prices is None:
         return
@@ -237,8 +250,8 @@ def _cost(candidate: Candidate, need: Need) -> Iterator[Finding]:
             yield Finding("cost", "unmeasured", words, "energy")
         return
     asked = (
-        ("per_million", candidate.cost, "for a million inferences"),
-        ("per_month", cost_per_month(candidate, need), "a month"),
+        ("per_million", candidate.cost.at(level), "for a million inferences"),
+        ("per_month", _month(candidate, need, level), "a month"),
     )
     for name, found, per in asked:
         bound = getattr(budget, name) if budget else None
@@ -250,10 +263,19 @@ def _cost(candidate: Candidate, need: Need) -> Iterator[Finding]:
         elif found.low > bound:
             yield Finding("cost", "unmet", f"{shown} is more than {bound:g}")
         else:
-            yield _uncertain("cost", f"{shown} may be more than {bound:g}", found, bound)
+            yield _uncertain("cost", f"{shown} may be more than {bound:g}", found, bound, level)
 
 
-def _uncertain(goal: str, words: str, found: Figure, bound: float) -> Finding:
+def _month(candidate: Candidate, need: Need, level: float) -> Figure | None:
+    """Of the devices that are told; its low end is of as few as may do."""
+    assert candidate.throughput is not None, "what has a cost has a throughput"
+    rate = candidate.throughput.at(level)
+    told = cost_per_month(candidate, need, devices_needed(need, rate.low), level)
+    hoped = cost_per_month(candidate, need, devices_needed(need, rate.high), level)
+    return replace(told, low=hoped.low) if told and hoped else None
+
+
+def _uncertain(goal: str, words: str, found: Figure, bound: float, level: float) -> Finding:
     distance = abs(math.log(found.estimate / bound)) if found.estimate > 0 else 0.0
-    blocks = pairs_needed(found.sd, distance, LEVEL) if distance and math.isfinite(found.sd) else 0
+    blocks = pairs_needed(found.sd, distance, level) if distance and math.isfinite(found.sd) else 0
     return Finding(goal, "uncertain", words, "blocks", blocks)

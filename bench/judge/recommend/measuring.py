@@ -127,7 +127,7 @@ def _window(run: StoredRun, few: Sequence[Candidate]) -> list[str]:
 
 
 def _elsewhere(weighed: Weighed, need: Need) -> Iterator[Suggestion]:
-    """Everything that was measured fails for certain: ways of sharing that were not measured may not."""
+    """Everything that was measured fails: ways of sharing that were not measured may not."""
     if not weighed:
         return
     run, tenants = weighed[0][0].run, max(candidate.tenants for candidate, _ in weighed)

@@ -6,18 +6,19 @@ of it applies, and an analogy is none of its rules.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.judge.arranged import logs, over, ratio_of
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.deployment import Division
-from bench.judge.recommend.need import LOWER_IS_BETTER, Objective, Scene
-from bench.judge.speedup import SpeedUp
+from bench.judge.recommend.need import Objective, Scene
+from bench.judge.recommend.ranking import advantage, pairs_level
 from bench.records import PROCESS, Plan
 
 DOCUMENT = "GPU虚拟化最佳实践, v1.0"
+Standing = Literal["satisfies", "open", "fails"]
+"""open: not shown to satisfy, and not shown not to: it would have to be measured (better)."""
 Answer = Literal["agrees", "disagrees", "cannot_say", "impossible", "does_not_apply"]
 
 
@@ -86,46 +87,34 @@ def judged(
     rule: Rule,
     plan: Plan,
     product: str,
-    all_candidates: Sequence[Candidate],
-    satisfying: Sequence[Candidate],
-    best: Candidate | None,
+    by_standing: Mapping[Standing, Sequence[Candidate]],
     objective: Objective,
 ) -> Said:
-    """`satisfying` are of the candidates, and `best` is one of them."""
+    """Of all candidates; of those that satisfy, the first is recommended."""
     if plan.device_kind != "cuda":
         return Said(rule, "does_not_apply", f"it speaks of GPUs, and this was measured on {plan.device}")
     if reason := _impossible(rule, plan, product):
         return Said(rule, "impossible", reason)
-    like_it = [candidate for candidate in all_candidates if rule.means(candidate)]
-    if not like_it:
+    like_it = {standing: [c for c in found if rule.means(c)] for standing, found in by_standing.items()}
+    if not any(like_it.values()):
         return Said(rule, "cannot_say", "no configuration like it was measured")
-    if best is None:
+    if not by_standing["satisfies"]:
         return Said(rule, "cannot_say", "nothing measured satisfies the need, so there is nothing to set against it")
+    best = by_standing["satisfies"][0]
     if rule.means(best):
         return Said(rule, "agrees", f"{best.name} is laid out so{_apart(rule, best)}")
-    fitting = [candidate for candidate in satisfying if rule.means(candidate)]
-    if not fitting:
-        names = ", ".join(candidate.name for candidate in like_it[:4])
-        words = f"laid out so and not shown to satisfy the need: {names}; {best.name} is shown to"
-        return Said(rule, "disagrees", words)
-    nearest = fitting[0]
-    found = advantage(best, nearest, objective)
+    if not like_it["satisfies"]:
+        if like_it["open"]:
+            names = ", ".join(candidate.name for candidate in like_it["open"][:4])
+            return Said(rule, "cannot_say", f"laid out so, and not known whether it satisfies the need: {names}")
+        names = ", ".join(candidate.name for candidate in like_it["fails"][:4])
+        return Said(rule, "disagrees", f"laid out so and failing the need: {names}; {best.name} satisfies it")
+    nearest = like_it["satisfies"][0]
+    found = advantage(best, nearest, objective, pairs_level(len(by_standing["satisfies"])))
     if found is None or found.low is None or found.low <= 1:
         return Said(rule, "cannot_say", f"{best.name} and {nearest.name}, which is laid out so, cannot be told apart")
     words = f"{nearest.name}, the best that is laid out so, is behind {best.name} in {objective}: {found}"
     return Said(rule, "disagrees", words)
-
-
-def advantage(better: Candidate, other: Candidate, objective: Objective) -> SpeedUp | None:
-    """How many times better one is by the objective, above 1, paired by block; None where they share no block."""
-    if better.run is not other.run:
-        return None
-    first, second = (_by_block(candidate, objective) for candidate in (better, other))
-    return ratio_of(over(second, first) if objective in LOWER_IS_BETTER else over(first, second))
-
-
-def _by_block(candidate: Candidate, objective: Objective) -> dict[int, float]:
-    return logs({trial.block: trial for trial in candidate.trials}, candidate.values[objective])
 
 
 def _impossible(rule: Rule, plan: Plan, product: str) -> str:

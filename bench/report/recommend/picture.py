@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from bench.judge.recommend.answer import Answer, Weighed
-from bench.judge.recommend.pareto import Axis, badness
+from bench.judge.recommend.pareto import Axis
 from bench.report.labels import Label, placed
 from bench.report.svg import Scale, axes, chart, mark, tag
 
@@ -34,7 +34,12 @@ def panels(answer: Answer) -> list[Panel]:
     first, *others = answer.front.axes
     found = []
     for other in others:
-        shown = [item for item in answer.weighed if _has(item, first) and _has(item, other) and item.enough_evidence]
+        shown = [
+            item
+            for item in answer.weighed
+            if item.enough_evidence
+            and all(answer.front.badness(item.candidate, axis) is not None for axis in (first, other))
+        ]
         if len(shown) > 1:
             corner = "left and low" if first == "cost" else "right and low"
             words = f"{NAMES[other].partition(',')[0]} against {'cost' if first == 'cost' else 'throughput'}"
@@ -44,20 +49,18 @@ def panels(answer: Answer) -> list[Panel]:
     return found
 
 
-def _has(item: Weighed, axis: Axis) -> bool:
-    return badness(item.candidate, axis) is not None
-
-
-def _value(item: Weighed, axis: Axis) -> float:
-    found = badness(item.candidate, axis)
+def _value(answer: Answer, item: Weighed, axis: Axis) -> float:
+    found = answer.front.badness(item.candidate, axis)
     assert found is not None
     return 100 * found if axis == "quality" else abs(found)
 
 
 def _picture(answer: Answer, shown: list[Weighed], first: Axis, other: Axis) -> Markup:
-    x = Scale.over((_value(item, first) for item in shown), LEFT, RIGHT, log=True, margin=0.12)
-    y = Scale.over((_value(item, other) for item in shown), BOTTOM, TOP, log=other == "p99", margin=0.12)
-    spots = [Label(item.candidate.name, x(_value(item, first)), y(_value(item, other))) for item in shown]
+    x = Scale.over((_value(answer, item, first) for item in shown), LEFT, RIGHT, log=True, margin=0.12)
+    y = Scale.over((_value(answer, item, other) for item in shown), BOTTOM, TOP, log=other == "p99", margin=0.12)
+    spots = [
+        Label(item.candidate.name, x(_value(answer, item, first)), y(_value(answer, item, other))) for item in shown
+    ]
     texts = [
         tag("text", label.text, x=label.x, y=label.y, text_anchor=label.anchor, class_="label")
         for label in placed(spots, LEFT, RIGHT, TOP, BOTTOM)

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from arranged_runs import Truth, arranged_run
-from made_up_runs import agreement
+from made_up_runs import accuracy, agreement
 from recommended_runs import A100, SLICE_BYTES, a100, asked, need, of, why
 
 from bench.errors import ConfigError, InputError
 from bench.judge.recommend.answer import Weighed, answer
 from bench.judge.recommend.candidates import candidates
+from bench.judge.recommend.findings import findings
 from bench.judge.recommend.levels import separation
 from bench.judge.recommend.values import GIB
 from bench.records import Gate, Imported
@@ -59,6 +60,30 @@ def test_the_unfavourable_end_of_the_interval_has_to_reach_the_goal() -> None:
     assert of(asked(run, p99_ms=p99.low), "fp32 on full").standing == "open"
     below = of(asked(run, p99_ms=p99.low - 1e-3), "fp32 on full")
     assert below.standing == "fails" and "p99 2 ms [1.92, 2.07] is above" in why(below)
+
+
+def test_the_more_are_put_to_the_goals_the_surer_each_has_to_be() -> None:
+    run = a100(["full"], ["fp32"], spread=0.05)
+    alone = candidates(run, need())[0]
+    assert alone.p99 is not None
+    goal_ms = alone.p99.high + 1e-9
+    assert [finding.outcome for finding in findings(alone, need(p99_ms=goal_ms)) if finding.goal == "p99"] == ["met"]
+    among = [finding for finding in findings(alone, need(p99_ms=goal_ms), 20) if finding.goal == "p99"]
+    assert [finding.outcome for finding in among] == ["uncertain"] and among[0].blocks > 10
+    many = asked(a100(["full", "mig_1of7"], ["fp32", "int8"], spread=0.05), p99_ms=goal_ms)
+    assert many.judged == 4 and of(many, "fp32 on full").standing == "open"
+    shared = asked(a100(["full", "mig_1of7"], ["fp32"], spread=0.05), p99_ms=16, tenants=7)
+    assert shared.judged == 1, "what falls out by how it is laid out is not put to the other goals"
+
+
+def test_quality_has_to_be_shown_of_all_at_once() -> None:
+    (_, int8) = candidates(
+        a100(["full"], ["fp32", "int8"], measured={("full", "int8"): {"quality": accuracy(10_000, 85, 0)}}), need()
+    )
+    (alone,) = (f for f in findings(int8, need(quality_loss_below=0.0102)) if f.goal == "quality")
+    (among,) = (f for f in findings(int8, need(quality_loss_below=0.0102), 20) if f.goal == "quality")
+    assert alone.outcome == "met"
+    assert among.outcome == "uncertain" and "shown of it alone, and not of 20 configurations at once" in among.words
 
 
 def test_the_slowest_tenant_decides() -> None:
@@ -107,6 +132,15 @@ def test_costs_are_reckoned_at_the_load_that_head_room_leaves() -> None:
     assert found.best is not None and found.best.candidate.cost is not None and found.month is not None
     assert found.best.candidate.cost.estimate == pytest.approx(3.6 / (1000 * 0.8 * 3600) * 1e6)
     assert found.month.estimate == pytest.approx(3 * 3.6 * 730.5)
+
+
+def test_a_month_is_of_as_many_devices_as_are_told() -> None:
+    run = a100(["full"], ["fp32"], spread=0.1)  # 1000 items/s, and 924 at the low end
+    found = asked(run, throughput_per_s=1590, prices=PRICES)  # two devices at 1000, three at 924
+    assert (found.devices, found.month and found.month.estimate) == (3, pytest.approx(3 * 3.6 * 730.5))
+    assert asked(run, throughput_per_s=1590, prices=PRICES, budget={"per_month": 7900}).best is not None
+    between = asked(run, throughput_per_s=1590, prices=PRICES, budget={"per_month": 7800})
+    assert between.weighed[0].standing == "open", "two devices may do, and would be within it"
 
 
 def test_electricity_is_added_where_it_has_a_price() -> None:

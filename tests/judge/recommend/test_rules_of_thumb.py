@@ -60,7 +60,12 @@ def test_data_that_disagrees_because_the_rule_is_behind() -> None:
 
 def test_data_that_disagrees_because_the_rule_does_not_satisfy() -> None:
     found = said(a100(), p99_ms=3, scene="inference")["2.2.2"]
-    assert found.answer == "disagrees" and "pruned on full is shown to" in found.words
+    assert found.answer == "disagrees" and "pruned on full satisfies it" in found.words
+
+
+def test_what_may_satisfy_does_not_disagree() -> None:
+    found = said(a100(["full", "mig_1of7"], ["pruned"], spread=0.05), p99_ms=3.25, scene="inference")["2.2.2"]
+    assert found.answer == "cannot_say" and "not known whether it satisfies the need: pruned on mig_1of7" in found.words
 
 
 def test_data_that_cannot_say() -> None:
