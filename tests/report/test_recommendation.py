@@ -49,14 +49,16 @@ def test_the_answer_comes_first_and_in_words(answered: Answer) -> None:
 
 def test_the_facts_of_what_is_recommended(answered: Answer) -> None:
     found = facts(answered)
-    assert found["plan with at most"].startswith("2,223 items/s per device")  # 80 % of the low end of 2800
+    assert found["plan with at most"].startswith("2,213 items/s per device")  # 80 % of the low end of 2800
     assert found["devices"] == "3 for 5,000 items/s"
     assert found["the model"] == "OnnxRuntime (quantization static)"
     assert found["p99"] == "4 ms [3.97, 4.03], of the slowest tenant"
     assert found["quality"] == "lost 0.20 %, at most 0.28 %, on 10,000 items"
     assert found["isolation"].startswith("high: each tenant has multiprocessors")
     assert found["cost of a million inferences"].startswith("0.31 EUR [")
-    assert found["cost of a month"] == "5,479 EUR"
+    assert found["cost of a million inferences"].endswith("at full planned load")
+    assert found["cost of a month"] == "5,479 EUR, of 3 devices"
+    assert found["plan with at most"].endswith("of the low end, at 95 % for all 9 at once")
     assert found["energy of an inference"].startswith("0.107 J")
     assert found["memory"].startswith("a tenant used 1.43 GiB of 5 GiB")
 
@@ -96,6 +98,31 @@ def test_what_another_tool_measured_is_said_in_words() -> None:
     table = Imported(tool="csv", version="mlperf-harness", missing=("blocks", "proof"))
     (caution,) = (line for line in words(asked(a100(imported=table), **NEED)).cautions if line.startswith("a100: "))
     assert caution.startswith("a100: Measured by mlperf-harness (csv), not by bench; not told: interleaved blocks, ")
+
+
+def test_rates_have_as_many_digits_as_in_other_reports() -> None:
+    run = a100(["full"], ["fp32"], spread=0.0, change={"throughput_per_s": 882.6})
+    told = words(asked(run, throughput_per_s=1))
+    assert told.lines[0].rate == "882.6 [882.6, 882.6]" and dict(told.facts)["measured throughput"].startswith("882.6 ")
+
+
+def test_what_has_no_number_for_an_axis_is_told() -> None:
+    slow = {("full", "int8"): {"tenant_requests": (10,)}}
+    answered = asked(a100(["full"], measured=slow), p99_ms=10)
+    told = "Not placed: int8 on full (no p99)."
+    assert words(answered).unplaced == told and told in recommendation.render(answered)
+    alone = asked(a100(["full"], ["int8"], measured=slow), p99_ms=10)
+    assert told in recommendation.render(alone), "where there is no picture, too"
+    assert to_json(answered)["pareto"]["not_placed"] == ["int8 on full"]
+    assert words(asked(a100(), p99_ms=10)).unplaced == ""
+
+
+def test_nothing_is_said_to_be_certain() -> None:
+    told = words(asked(a100(), p99_ms=0.001)).lead
+    assert "each of them fails the need. That is at 95 %, for all 9 that were put to the goals at once." in told
+    assert "That is at 95 %." in words(asked(a100(["full"], ["fp32"]), p99_ms=10)).lead
+    assert "95 %" not in words(asked(a100(["full"], ["fp32"]), tenants=2)).lead, "how it is laid out is no estimate"
+    assert "at 95 % for all" not in dict(words(asked(a100(["full"], ["fp32"]), p99_ms=10)).facts)["plan with at most"]
 
 
 def test_the_parts_of_the_page(page: Page) -> None:

@@ -8,7 +8,7 @@ from bench.judge.recommend.answer import Answer, Weighed
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.figures import Figure
 from bench.records import PROCESS
-from bench.report.numbers import counted
+from bench.report.numbers import counted, rate
 from bench.report.recommend.need import currency
 
 MOST_STEPS = 8
@@ -20,28 +20,33 @@ def facts(answer: Answer, best: Weighed) -> list[tuple[str, str]]:
     found, need = best.candidate, answer.need
     told = [("the model", made)] if (made := made_of(found)) else []
     if found.throughput and answer.per_s:
-        told.append(("measured throughput", f"{of(found.throughput, 'items/s')}, all tenants together, at full load"))
-        told.append(
-            ("plan with at most", f"{number(answer.per_s)} items/s per device: {head_room(need)}, of the low end")
-        )
+        told.append(("measured throughput", f"{rates(found.throughput)} items/s, all tenants together, at full load"))
+        end = f"the low end, at 95 % for all {answer.judged} at once" if answer.judged > 1 else "the low end"
+        told.append(("plan with at most", f"{rate(answer.per_s)} items/s per device: {head_room(need)}, of {end}"))
     if need.throughput_per_s and answer.devices:
-        told.append(("devices", f"{answer.devices} for {number(need.throughput_per_s)} items/s"))
+        told.append(("devices", f"{answer.devices} for {rate(need.throughput_per_s)} items/s"))
     told.append(("shared by", laid_out(found)))
     told.append(("p99", of(found.p99, "ms") + ", of the slowest tenant" if found.p99 else _few(found)))
     told.append(("quality", _quality(found)))
     told.append(("isolation", f"{found.separation.level}: {found.separation.why}"))
     told.append(("memory", _memory(found)))
     if found.cost:
-        told.append(("cost of a million inferences", of(found.cost, currency(answer))))
-    if answer.month:
-        told.append(("cost of a month", _month(answer.month, currency(answer))))
+        told.append(("cost of a million inferences", f"{of(found.cost, currency(answer))}, at full planned load"))
+    if answer.month and answer.devices:
+        devices = counted(answer.devices, "device")
+        told.append(("cost of a month", f"{_month(answer.month, currency(answer))}, of {devices}"))
     told.append(("energy of an inference", _energy(found)))
     told.append(("evidence", f"{counted(len(found.trials), 'valid block')} of {len(found.trials) + len(found.lost)}"))
     return told
 
 
+def rates(found: Figure) -> str:
+    """Items per second: "882.6 [871.2, 894.1]"."""
+    return f"{rate(found.estimate)} [{rate(found.low)}, {rate(found.high) if found.high < 1e15 else '?'}]"
+
+
 def _month(found: Figure, currency: str) -> str:
-    """Whole devices cost the same at either end, so often there is no interval."""
+    """Devices cost what they cost, so without electricity there is no interval."""
     same = number(found.low) == number(found.high)
     return f"{number(found.estimate)} {currency}".strip() if same else of(found, currency)
 

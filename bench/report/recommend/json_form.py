@@ -20,6 +20,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
             "scenario": answer.scenario,
             "need": answer.need.told() | {"headroom": answer.need.headroom, "objective": answer.need.aim},
             "recommended": _weighed(answer, answer.best) if answer.best else None,
+            "judged_at_once": answer.judged,
             "only_lacks_evidence": answer.only_lacks_evidence,
             "plan_per_s": answer.per_s,
             "devices": answer.devices,
@@ -28,6 +29,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
             "pareto": {
                 "axes": answer.front.axes,
                 "members": [member.name for member in answer.front.members],
+                "not_placed": [candidate.name for candidate in answer.front.unplaced],
             },
             "candidates": [_weighed(answer, item) for item in answer.weighed],
             "rules_of_thumb": [

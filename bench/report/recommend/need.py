@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.judge.reasons import points
-from bench.judge.recommend.amounts import gib, number
+from bench.judge.recommend.amounts import gib
 from bench.judge.recommend.answer import Answer
-from bench.report.numbers import counted
+from bench.report.numbers import counted, rate
 
 BEST_WORDS = {
     "cost": "the cheapest", "energy": "the one that takes least energy", "throughput": "the fastest",
@@ -21,9 +21,9 @@ def wanted(answer: Answer) -> list[tuple[str, str]]:
         "scenario": need.scenario,
         "p99_ms": need.p99_ms and f"99 of 100 requests of each tenant are answered within {need.p99_ms:g} ms",
         "throughput_per_s": need.throughput_per_s
-        and f"{number(need.throughput_per_s)} items/s, all tenants on all devices together",
+        and f"{rate(need.throughput_per_s)} items/s, all tenants on all devices together",
         "tenant_throughput_per_s": need.tenant_throughput_per_s
-        and f"{number(need.tenant_throughput_per_s)} items/s for each tenant",
+        and f"{rate(need.tenant_throughput_per_s)} items/s for each tenant",
         "devices": need.devices and f"at most {counted(need.devices, 'device')}",
         "tenants": need.tenants and f"at least {counted(need.tenants, 'tenant')} on one device",
         "quality_loss_below": need.quality_loss_below

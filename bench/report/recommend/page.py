@@ -16,6 +16,7 @@ def render(answer: Answer) -> str:
         panels=panels(answer),
         kind="measured on a GPU" if answer.device_kind == "cuda" else "measured on a CPU, no GPU",
         runs=[run.name for run in answer.runs],
+        judged=answer.judged,
         has_cost=answer.need.prices is not None,
         front=[member.name for member in answer.front.members],
         front_axes=answer.front.axes,

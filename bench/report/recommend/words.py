@@ -12,7 +12,7 @@ from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.rules_of_thumb import DOCUMENT, Said
 from bench.judge.untold import untold
 from bench.report.numbers import NONE, counted
-from bench.report.recommend.facts import facts, laid_out
+from bench.report.recommend.facts import facts, laid_out, rates
 from bench.report.recommend.need import BEST_WORDS, currency, wanted
 
 STANDING_WORDS = {"satisfies": "satisfies", "open": "not known", "fails": "falls out"}
@@ -53,6 +53,7 @@ class Words:
     facts: list[tuple[str, str]]
     ties: str
     cautions: list[str]
+    unplaced: str
     lines: list[Line]
     rules: list[tuple[str, str, str]]
     no_rule: str
@@ -71,6 +72,7 @@ def words(answer: Answer) -> Words:
         facts=facts(answer, best) if best else [],
         ties=_ties(answer),
         cautions=list(_cautions(answer)),
+        unplaced=_unplaced(answer),
         lines=[_line(answer, item) for item in answer.weighed],
         rules=[_rule(said) for said in answer.rules],
         no_rule=_no_rule(answer),
@@ -95,7 +97,7 @@ def _lead(answer: Answer) -> str:
         chosen = "" if satisfy == 1 else f", and this is {BEST_WORDS[answer.need.aim]} of them"
         return (
             f"That is the model as {best.candidate.optimization} makes it, for {laid_out(best.candidate)}. "
-            f"{measured}; {which}{chosen}."
+            f"{measured}; {which}{chosen}.{_at_once(answer)}"
         )
     if answer.only_lacks_evidence:
         return (
@@ -104,8 +106,15 @@ def _lead(answer: Answer) -> str:
             "measure."
         )
     if total:
-        return f"{measured}, and each of them fails the need for certain. The table says by how much."
+        return f"{measured}, and each of them fails the need.{_at_once(answer)} The table says by how much."
     return "No configuration was measured in which every tenant runs the workload."
+
+
+def _at_once(answer: Answer) -> str:
+    """How sure the standings are."""
+    if answer.judged < 2:
+        return " That is at 95 %." if answer.judged else ""
+    return f" That is at 95 %, for all {answer.judged} that were put to the goals at once."
 
 
 def _ties(answer: Answer) -> str:
@@ -118,8 +127,18 @@ def _ties(answer: Answer) -> str:
     if paired:
         parts.append(f"In {aim} these cannot be told from {name}: {_some(paired)}. Either will do.")
     if alone:
-        parts.append(f"From other runs, which share no blocks with it, so no difference is shown: {_some(alone)}.")
+        parts.append(f"These share no block with it, so no difference is shown: {_some(alone)}.")
     return " ".join(parts)
+
+
+def _unplaced(answer: Answer) -> str:
+    """Which cells the trade-offs leave out, and what each lacks."""
+    front = answer.front
+    told = []
+    for candidate in front.unplaced:
+        lacks: list[str] = [axis for axis in front.axes if front.badness(candidate, axis) is None]
+        told.append(f"{candidate.name} (no {' and no '.join(lacks)})")
+    return f"Not placed: {_some(told)}." if told else ""
 
 
 def _some(names: list[str]) -> str:
@@ -158,14 +177,15 @@ def _line(answer: Answer, item: Weighed) -> Line:
     why = tuple(finding.words for finding in item.reasons)
     if not why and item.against_best:
         tied = any(item is other for other in answer.ties)
-        why = (f"{'not told from the best' if tied else 'behind the best'}: {item.against_best}",)
+        where = "behind" if item.against_best.estimate > 1 else "ahead of"
+        why = (f"{'not told from' if tied else where} the best: {item.against_best}",)
     elif not why:
         is_best = item is answer.best
-        why = (f"the best in {answer.need.aim}" if is_best else "from another run, with no block in common",)
+        why = (f"the best in {answer.need.aim}" if is_best else "no block in common with the best",)
     return Line(
         name=found.name + (f" ({found.run.name})" if len(answer.runs) > 1 else ""),
         tenants=str(found.tenants),
-        rate=of(found.throughput) if found.throughput else NONE,
+        rate=rates(found.throughput) if found.throughput else NONE,
         p99=of(found.p99) if found.p99 else "too few" if found.trials else NONE,
         quality=_short_quality(found),
         cost=number(found.cost.estimate) if found.cost else NONE,
