@@ -25,20 +25,25 @@ from bench.judge.recommend.deployment import Deployment
 RECORDER = '#!/bin/sh\nfor word in "$@"; do printf "%s\\0" "$word"; done >>"$RECORD"\nprintf "END\\0" >>"$RECORD"\n'
 
 
-def ran(folder: Path, deployment: Deployment, **env: str) -> list[list[str]]:
-    """The script is run by sh, with a docker that writes down its words: one list for each call."""
+MPS = '#!/bin/sh\n{ echo "$*"; [ "${1:-}" = -d ] || cat; env | grep ^CUDA_; } >>"$RECORD.mps"\nexit "${MPS_EXIT:-0}"\n'
+
+
+def ran(folder: Path, deployment: Deployment, *words: str, rc: int = 0, **env: str) -> list[list[str]]:
+    """The script is run by sh, with a docker that writes down its words: one list for each call. The daemon of MPS
+    writes down words, input and environment (record.mps)."""
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
-    for name in ("docker", "nvidia-cuda-mps-control"):
-        (programs / name).write_text(RECORDER if name == "docker" else "#!/bin/sh\nexit 0\n")
+    for name, program in (("docker", RECORDER), ("nvidia-cuda-mps-control", MPS), ("mkdir", "#!/bin/sh\n")):
+        (programs / name).write_text(program)
         (programs / name).chmod(0o755)
     record = folder / "record"
     record.write_bytes(b"")
+    (folder / "record.mps").unlink(missing_ok=True)
     script = folder / "run.sh"
     script.write_text(emit("docker", deployment), encoding="utf-8")
     surroundings = {"PATH": f"{programs}:/usr/bin:/bin", "RECORD": str(record), **env}
-    result = subprocess.run(["sh", str(script)], env=surroundings, capture_output=True, text=True, cwd=folder)
-    assert result.returncode == 0 and not result.stderr, result.stderr
+    result = subprocess.run(["sh", str(script), *words], env=surroundings, capture_output=True, text=True, cwd=folder)
+    assert result.returncode == rc and bool(result.stderr) == bool(rc), result.stderr
     assert not result.stdout, "nothing but docker says anything"
     calls = record.read_bytes().decode().split("END\0")[:-1]
     return [call.split("\0")[:-1] for call in calls]
@@ -52,7 +57,8 @@ def test_every_cell_makes_a_script_that_runs(tmp_path_factory: pytest.TempPathFa
     calls = ran(tmp_path_factory.getbasetemp(), deployment)
     assert len(calls) == deployment.tenants
     for index, words in enumerate(calls):
-        assert words[:4] == ["run", "--detach", "--name", f"{runs.name}-{index}"]
+        name = f"{runs.name}-gpu0-{index}" if deployment.device_kind == "cuda" else f"{runs.name}-{index}"
+        assert words[:4] == ["run", "--detach", "--name", name]
         image = words.index(runs.image)
         told = words[words.index("--entrypoint") + 1 : words.index("--entrypoint") + 2] if runs.command else []
         assert [*told, *words[image + 1 :]] == list(runs.command), "word for word"
@@ -89,13 +95,42 @@ def test_mps_needs_its_daemon(tmp_path: Path) -> None:
     deployment = gpu("mps", 2, thread_percentage=40, memory_limit_mib=2048)
     for words in ran(tmp_path, deployment):
         assert {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=40", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=2048M"} <= set(words)
-        assert words[words.index("--ipc") + 1] == "host" and "CUDA_MPS_PIPE_DIRECTORY=/tmp/nvidia-mps" in words
-    assert "nvidia-cuda-mps-control -d" in emit("docker", deployment)
+        assert words[words.index("--ipc") + 1] == "host" and "CUDA_MPS_PIPE_DIRECTORY=/tmp/nvidia-mps-0" in words
     assert emit("docker", gpu("mps", 2)), "without a limit as well: this is where Kubernetes cannot follow"
     with pytest.raises(InfeasibleHere, match="UUID"):
         emit("docker", gpu("mps", 2, "3g"))
     with pytest.raises(InfeasibleHere, match="made by the program"):
         emit("docker", gpu("green_context", 2))
+
+
+def test_each_gpu_has_its_own_daemon_names_and_ports(tmp_path: Path) -> None:
+    deployment = gpu("mps", 2, thread_percentage=40)
+    _, second = ran(tmp_path, deployment, GPU="1")
+    daemon = (tmp_path / "record.mps").read_text().splitlines()
+    assert daemon[0] == "-d" and {"CUDA_VISIBLE_DEVICES=1", "CUDA_DEVICE_ORDER=PCI_BUS_ID"} <= set(daemon)
+    assert (
+        "CUDA_MPS_PIPE_DIRECTORY=/tmp/nvidia-mps-1" in daemon and "CUDA_MPS_PIPE_DIRECTORY=/tmp/nvidia-mps-1" in second
+    )
+    assert second[second.index("--mount") + 1] == "type=bind,source=/tmp/nvidia-mps-1,target=/tmp/nvidia-mps-1"
+    assert second[second.index("--name") + 1] == "resnet-gpu1-1"
+    assert second[second.index("--publish") + 1] == "127.0.0.1:8003:8000", "after both of GPU 0"
+    _, second = ran(tmp_path, deployment, GPU="1", FIRST_PORT="9000")
+    assert second[second.index("--publish") + 1] == "127.0.0.1:9001:8000"
+
+
+def test_tenants_of_mps_are_not_started_without_it(tmp_path: Path) -> None:
+    for deployment, policy in ((gpu("mps", 2), "on-failure"), (gpu("time_shared", 2), "unless-stopped")):
+        for words in ran(tmp_path, deployment):
+            assert words[words.index("--restart") + 1] == policy
+    assert ran(tmp_path, gpu("mps", 2), rc=1, MPS_EXIT="1") == [], "a daemon is there already, or none can start"
+
+
+def test_stop_ends_the_daemon_too(tmp_path: Path) -> None:
+    assert ran(tmp_path, gpu("mps", 2), "stop", GPU="1") == [["rm", "--force", "resnet-gpu1-0", "resnet-gpu1-1"]]
+    assert "quit" in (tmp_path / "record.mps").read_text().splitlines()
+    assert ran(tmp_path, cpu(), "stop") == [["rm", "--force", "resnet-0", "resnet-1"]]
+    assert not (tmp_path / "record.mps").exists()
+    assert ran(tmp_path, cpu(), "stpo", rc=2) == []
 
 
 def test_ports_that_there_are_not() -> None:
