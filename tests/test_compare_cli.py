@@ -52,7 +52,7 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 def test_a_slower_candidate_fails_the_gate_and_is_named_everywhere(bench: Forked, tmp_path: Path) -> None:
     for night in range(3):
-        store(tmp_path, f"nights/night{night}", 0.001 * night)
+        store(tmp_path, f"nights/2026010{night + 1}-night", 0.001 * night)
     store(tmp_path, "now", math.log(1.1))
     written = ("--markdown", "out/summary.md", "--junit", "out/junit.xml")
     result = bench("compare", "nights", "now", *written, cwd=tmp_path)
@@ -71,7 +71,10 @@ def test_a_slower_candidate_fails_the_gate_and_is_named_everywhere(bench: Forked
     slow = found["int8_ort"]
     assert (slow["outcome"], slow["base_units"], slow["candidate_units"]) == ("regressed", 3, 1)
     assert slow["ratio"]["low"] < slow["ratio"]["estimate"] < slow["ratio"]["high"] < 1
-    assert slow["slow_down_share"] == pytest.approx(0.1, rel=0.03) and slow["base"] == "night0, night1, night2"
+    assert (
+        slow["slow_down_share"] == pytest.approx(0.1, rel=0.03)
+        and slow["base"] == "20260101-night, 20260102-night, 20260103-night"
+    )
 
 
 def test_equal_runs_pass_where_the_threshold_can_be_shown(bench: Forked, tmp_path: Path) -> None:

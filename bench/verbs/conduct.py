@@ -7,10 +7,10 @@ import shlex
 from typing import Any
 
 from bench.config import Experiment
-from bench.errors import Interrupted
+from bench.errors import NOT_ENOUGH_EVIDENCE, Interrupted
 from bench.judge import table
 from bench.judge.compare import within
-from bench.judge.compare.comparison import NOT_ENOUGH_EVIDENCE, Comparison, to_json
+from bench.judge.compare.comparison import Comparison, to_json
 from bench.judge.interference import interference
 from bench.judge.ledger import ledger
 from bench.judge.looks import NextLook, next_look

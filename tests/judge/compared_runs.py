@@ -64,11 +64,11 @@ def together(model: Noise, rng: np.random.Generator, slow_downs: Sequence[float]
 
 
 def alone(
-    model: Noise, rng: np.random.Generator, slow_downs: Sequence[float], blocks: int, tau: float, name: str
+    model: Noise, rng: np.random.Generator, slow_downs: Sequence[float], blocks: int, day: float, name: str
 ) -> StoredRun:
-    """One run of one version, on a day of its own."""
+    """One run of one version. `day`: the deviation of its day, a logarithm; `name` begins with the date."""
     series = len(slow_downs)
-    found = -noise(model, rng, series, blocks, 1)[0] + tau * rng.standard_normal()
+    found = -noise(model, rng, series, blocks, 1)[0] + day
     costs = {("full", i): found[i] + slow_downs[i] for i in range(series)}
     return of_costs(_template(("full",), series, blocks, False), costs, name)
 

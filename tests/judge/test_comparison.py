@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from made_up_runs import accuracy, infeasible, plan, run
 
 from bench.judge.compare.across import across
-from bench.judge.compare.comparison import Comparison, Outcome, Series, Shift, Test, decide, to_json
+from bench.judge.compare.comparison import Comparison, Outcome, Shift, Test, decide, to_json
 from bench.judge.compare.day_to_day import Sample, apart
+from bench.judge.compare.days import days
+from bench.judge.compare.matched import parts_of
 from bench.judge.compare.within import next_look, within
+from bench.judge.series import Series
 from bench.records import Imported, PlannedTrial, Thresholds
 from bench.stored import StoredRun
 
@@ -39,7 +42,7 @@ def versions(slow_down: float = 0.0, spread: float = 0.004, older: Mapping[str, 
 
 
 def of_day(name: str, level: float = 0.0, cells: Mapping[str, Any] = {"full": ("fp32",)}, **fields: Any) -> StoredRun:
-    """One run of one version."""
+    """One run of one version; names that begin with a date tell when."""
     measured = fields.pop("measured", {})
 
     def told(planned: PlannedTrial) -> Mapping[str, Any]:
@@ -162,7 +165,8 @@ def test_accuracy_is_counted_on_the_same_items() -> None:
 
     worse = graded(0, 6)
     assert worse.outcome == "regressed" and "on 1000 items" in worse.reason and worse.slow_down == pytest.approx(0.006)
-    assert graded(0, 5).outcome == "not_regressed"  # no more than the threshold
+    assert graded(0, 5).outcome == "regressed"  # "from 0.50 % on it matters"
+    assert graded(0, 4).outcome == "not_regressed"
     assert "gained" in graded(6, 0).reason
     assert graded(0, 0).reason.startswith("the same accuracy")
     assert graded(0, 0, items=900).outcome == "not_enough_evidence"
@@ -209,7 +213,7 @@ def test_the_version_is_called_what_its_trials_tell() -> None:
 
 
 def nights(count: int, **fields: Any) -> list[StoredRun]:
-    return [of_day(f"night{index}", 0.002 * (index % 3), **fields) for index in range(count)]
+    return [of_day(f"2026010{index + 1}-night", 0.002 * (index % 3) + 1e-4 * index, **fields) for index in range(count)]
 
 
 def test_three_base_runs_measure_the_days_and_one_needs_an_assumption() -> None:
@@ -225,15 +229,41 @@ def test_three_base_runs_measure_the_days_and_one_needs_an_assumption() -> None:
 
 
 def test_base_runs_that_differ_by_more_than_was_said_are_noted() -> None:
-    wild = [of_day(f"night{index}", 0.05 * index) for index in range(4)]
+    wild = [of_day(f"2026010{index + 1}-night", 0.05 * index) for index in range(4)]
     assert any("more than --day-to-day says" in note for note in across(wild, [wild[0]], day_to_day=0.001).notes)
     assert not across(nights(4), [of_day("now")], day_to_day=0.01).notes
 
 
 def test_copies_of_one_run_do_not_make_it_sure() -> None:
-    copies = [of_day(name) for name in ("a", "b", "c")]
-    (outcome,) = across(copies, [of_day("now", 0.001)]).outcomes
-    assert outcome.outcome != "regressed"
+    copies = [of_day(name) for name in ("20260101-a", "20260102-b", "20260103-c")]
+    comparison = across(copies, [of_day("now", 0.03)])
+    (outcome,) = comparison.outcomes
+    assert (outcome.base_units, outcome.base) == (1, "20260101-a") and "nobody measured" in outcome.assumed
+    assert (
+        "left out: fp32 on full, specimen single_stream of 20260103-c: it is a copy of 20260101-a" in comparison.notes
+    )
+
+
+def test_runs_of_one_job_are_one_day_on_either_side() -> None:
+    job = [of_day(f"20260101-0{hour}0000", 0.001 * hour) for hour in range(5)]
+    comparison = across(job, [of_day("20260109-010000", 0.1), of_day("20260109-020000", 0.101)])
+    (outcome,) = comparison.outcomes
+    assert (outcome.base_units, outcome.candidate_units, outcome.unit) == (1, 1, "day")
+    assert "three or more days would measure it" in outcome.assumed
+    assert any(note.startswith("5 base runs are of 1 day: ") for note in comparison.notes)
+    assert outcome.slow_down == pytest.approx(math.exp(0.0985) - 1)
+    undated = [of_day(name, level) for name, level in (("a", 0.0), ("b", 0.001), ("c", 0.002))]
+    assert across(undated, [of_day("now", 0.1)]).outcomes[0].base_units == 1
+
+
+def test_a_day_ends_after_six_hours_without_a_run_and_after_twenty_four() -> None:
+    def grouped(*names: str) -> list[int]:
+        parts = [part for name in names for _, part in parts_of(of_day(name))]
+        return [len(day) for day in days(parts)]
+
+    assert grouped("20260101-220000", "20260102-040000", "20260102-100001") == [2, 1]
+    assert grouped(*(f"202601{1 + hour // 24:02d}-{hour % 24:02d}0000" for hour in range(0, 48, 5))) == [5, 5]
+    assert grouped("nameless", "20260101", "another") == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ that differences within a block have an sd of 1.4 %, and block noise of 2 %, whi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,10 +84,33 @@ def test_runs_of_different_days(
     rng = np.random.default_rng(SEED)
     alarms = found = 0
     for _ in range(draws):
-        base = [alone(model, rng, [0.0, 0.0], blocks, tau, f"night{index}") for index in range(runs)]
-        same, other = (alone(model, rng, [share, 0.0], blocks, tau, "candidate") for share in (0.0, math.log1p(0.05)))
+        base = [
+            alone(model, rng, [0.0, 0.0], blocks, tau * rng.standard_normal(), f"202601{index + 1:02d}-night")
+            for index in range(runs)
+        ]
+        same, other = (
+            alone(model, rng, [share, 0.0], blocks, tau * rng.standard_normal(), "20260201-night")
+            for share in (0.0, math.log1p(0.05))
+        )
         alarms += "regressed" in words(across(base, [same], day_to_day=known).outcomes)
         found += across(base, [other], day_to_day=known).outcomes[0].outcome == "regressed"
     told(alarms=alarms / draws, found=found / draws)
     assert alarms / draws <= FALSE_ALARMS + slack(FALSE_ALARMS, draws)
     assert found / draws >= FOUND - slack(FOUND, draws)
+
+
+@pytest.mark.parametrize("runs", [3, 10])
+@pytest.mark.parametrize(("model", "draws"), DRAWS)
+def test_runs_of_one_job_are_not_taken_for_days(model: Noise, runs: int, draws: int) -> None:
+    """They share its deviation (1 %, as is assumed), so their spread says nothing of it; nor do copies of one."""
+    rng = np.random.default_rng(SEED)
+    tau, blocks, alarms, of_copies = 0.01, 20, 0, 0
+    for _ in range(draws):
+        then, now = tau * rng.standard_normal(2)
+        job = [alone(model, rng, [0.0], blocks, then, f"20260101-{hour:02d}0000") for hour in range(runs)]
+        copies = [dataclasses.replace(job[0], folder=Path(f"202601{day + 1:02d}-copy")) for day in range(runs)]
+        candidate = [alone(model, rng, [0.0], blocks, now, "20260201-night")]
+        alarms += "regressed" in words(across(job, candidate).outcomes)
+        of_copies += "regressed" in words(across(copies, candidate).outcomes)
+    told(alarms=alarms / draws, of_copies=of_copies / draws)
+    assert max(alarms, of_copies) / draws <= FALSE_ALARMS + slack(FALSE_ALARMS, draws)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from made_up_runs import latency, plan, run
+from made_up_runs import accuracy, latency, plan, run
 
+from bench.judge.compare.across import across
 from bench.judge.compare.comparison import Comparison, Outcome
 from bench.judge.compare.lost import Losses, broke
 from bench.judge.compare.within import next_look, within
@@ -162,3 +163,89 @@ def test_the_worst_run_of_the_base_is_what_breaking_is_held_to() -> None:
 def test_a_metric_that_is_left_out_does_not_bar_the_gate() -> None:
     stored = versions({1: tail(1.4, 4836)}, **tail(1.0, 5200))
     assert within(stored, Thresholds(p99=None)).exit_code == 0
+
+
+# --- runs of different days ---
+
+
+def night(day: int, level: float = 0.0, **fields: Any) -> StoredRun:
+    """One run of one version; `fields`: what its trials tell."""
+
+    def told(planned: PlannedTrial) -> Mapping[str, Any]:
+        wobble = 0.002 * (-1 if planned.block % 2 else 1)
+        return {"throughput_per_s": 100 * math.exp(wobble - level), **fields}
+
+    return run(plan({"full": ("fp32",)}, blocks=10), told, f"202601{day:02d}-night")
+
+
+def nights(**fields: Any) -> list[StoredRun]:
+    return [night(day, 1e-4 * day, **fields) for day in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "metric", "words"),
+    [
+        (tail(1.0, 5200), tail(1.4, 4836), "p99", "one trial had 4836"),
+        (joules(2.0), joules(None), "energy", "20260201-night tells it in 0 of 10 valid blocks"),
+    ],
+)
+def test_what_the_base_runs_tell_and_the_candidate_does_not_is_open(
+    base: dict[str, Any], candidate: dict[str, Any], metric: str, words: str
+) -> None:
+    now = run(plan({"full": ("fp32",)}), lambda planned: candidate, "20260201-night")
+    comparison = across(nights(**base), [now], {"throughput": 0.05})
+    outcome = of(comparison, metric)
+    assert outcome.outcome == "not_enough_evidence" and words in outcome.reason and comparison.exit_code == 4
+
+
+def test_base_runs_that_do_not_tell_a_metric_are_left_out_of_it_alone() -> None:
+    base = [*nights(**joules(2.0)), night(6, **joules(None))]
+    comparison = across(base, [night(20, **joules(2.0))], {"throughput": 0.05})
+    assert (of(comparison, "energy").base_units, of(comparison, "throughput").base_units) == (5, 6)
+    assert comparison.exit_code == 0
+    (note,) = comparison.notes
+    assert note.startswith("left out: energy of fp32 on full") and "20260106-night" in note
+
+
+def test_a_candidate_that_breaks_more_often_than_any_base_run_is_open() -> None:
+    def told(planned: PlannedTrial) -> Mapping[str, Any]:
+        return BROKEN if planned.block in (3, 7) else {}
+
+    broken = run(plan({"full": ("fp32",)}), told, "20260201-night")
+    comparison = across(nights(), [broken], {"throughput": 0.05})
+    assert comparison.exit_code == 4
+    assert "broke in 2 of 10 blocks, and the base in 0 of 10: CUDA" in of(comparison, "throughput").reason
+    assert any("by the candidate 2 of 10 (2 failed: CUDA out of memory), by the base none of 50" in note
+               for note in comparison.notes)  # fmt: skip
+    as_bad = run(plan({"full": ("fp32",)}), told, "20260115-night")
+    assert across([*nights(), as_bad], [broken], {"throughput": 0.05}).exit_code == 0
+
+
+# --- accuracy ---
+
+
+def graded(day: int, lost: int, **fields: Any) -> StoredRun:
+    return night(day, quality=accuracy(1000, lost, 0), **fields)
+
+
+def test_accuracy_is_held_to_the_last_base_run_that_counts() -> None:
+    hot = graded(7, 50, status="invalid", reason="hot")
+    comparison = across([graded(6, 2), hot, graded(5, 30)], [graded(20, 8)], {"throughput": None})
+    outcome = of(comparison, "quality")
+    assert (outcome.outcome, outcome.base) == ("regressed", "20260106-night")
+    assert outcome.slow_down == pytest.approx(0.006)
+
+
+def test_accuracy_of_candidates_that_do_not_count_is_no_evidence() -> None:
+    hot = graded(20, 0, status="invalid", reason="hot")
+    outcome = of(across([graded(6, 0)], [hot], {"throughput": None}), "quality")
+    assert outcome.outcome == "not_enough_evidence" and "10 of 10 blocks lost" in outcome.reason
+    beside = across([graded(6, 0)], [hot, graded(21, 8)], {"throughput": None})
+    assert (of(beside, "quality").outcome, of(beside, "quality").candidate) == ("regressed", "20260121-night")
+
+
+def test_accuracy_of_a_base_that_does_not_count_keeps_the_question_open() -> None:
+    hot = graded(6, 0, status="invalid", reason="hot")
+    for base in ([hot], [hot, night(7)]):
+        outcome = of(across(base, [graded(20, 9)], {"throughput": None}), "quality")
+        assert outcome.outcome == "not_enough_evidence" and "base: 10 of 10 blocks lost" in outcome.reason

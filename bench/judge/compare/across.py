@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 
 from bench.judge.compare import wording
-from bench.judge.compare.comparison import FEWEST, Comparison, Decision, Metric, Obstacle, Outcome, Series, Test, decide
-from bench.judge.compare.day_to_day import Apart, Sample, apart
-from bench.judge.compare.matched import Part, batches_of, names, parts_of, tells, unlike
-from bench.judge.compare.points import points_lost
+from bench.judge.compare.comparison import Comparison, Decision, Outcome, Test, decide
+from bench.judge.compare.days import by_time, days
+from bench.judge.compare.lacking import why_not
+from bench.judge.compare.lost import Losses, by_side
+from bench.judge.compare.matched import Matched, Part, names, parts_of
+from bench.judge.compare.points import Points, points_lost, tells_accuracy
+from bench.judge.compare.run_costs import Asked, asked
 from bench.judge.compare.wording import percent
 from bench.judge.differences import Difference, differences
-from bench.judge.metrics import P99, tail_needs
+from bench.judge.series import Series
 from bench.judge.speedup import LEVEL
 from bench.records import ALL, Thresholds
 from bench.stored import StoredRun
+
+SIDES = "base", "candidate"
+ONE_DAY = "those that begin within six hours of each other share a day's deviation, and count as one"
 
 
 def across(
@@ -29,32 +35,12 @@ def across(
     day_to_day: float | None = None,
 ) -> Comparison:
     """`base` and `candidate`: measured, on the same devices. `overrides`: thresholds in place of those of the
-    candidate's plans. `day_to_day`: how much runs of the same thing differ, as a share (standard deviation)."""
+    candidate's plans. `day_to_day`: how much days differ for the same thing, as a share (standard deviation)."""
+    base, candidate = by_time(base), by_time(candidate)
     found = _Across(base, candidate, overrides or {}, day_to_day)
     return Comparison(
         names(base), names(candidate), list(found.outcomes()), list(found.notes()), list(_differs(base, candidate))
     )
-
-
-@dataclass
-class Matched:
-    """A series, and the runs that planned it on each side."""
-
-    base: list[Part] = field(default_factory=list)
-    candidate: list[Part] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A series and metric that is to be judged, with the runs that count."""
-
-    series: Series
-    metric: Metric
-    threshold: float
-    base: Sequence[Part]
-    candidate: Sequence[Part]
-    obstacle: Obstacle | None
-    found: Apart | None
 
 
 class _Across:
@@ -70,110 +56,94 @@ class _Across:
         self._overrides = overrides
         self._day_to_day = day_to_day
         self._candidates = candidate
-        self._matched: dict[Series, Matched] = {}
+        planned: dict[Series, Matched] = {}
         for run in base:
             for series, part in parts_of(run):
-                self._matched.setdefault(series, Matched()).base.append(part)
+                planned.setdefault(series, Matched()).base.append(part)
         for run in candidate:
             for series, part in parts_of(run):
-                self._matched.setdefault(series, Matched()).candidate.append(part)
+                planned.setdefault(series, Matched()).candidate.append(part)
+        self._both = {series: found.compared() for series, found in planned.items() if found.base and found.candidate}
+        self._base_alone = {series: found.base for series, found in planned.items() if not found.candidate}
+        self._candidate_alone = [series for series, found in planned.items() if not found.base]
 
     def outcomes(self) -> Iterator[Outcome]:
         """Alarms are corrected for the whole table."""
-        both = {series: found for series, found in self._matched.items() if found.base and found.candidate}
-        asked = [one for series, found in both.items() for one in self._asked(series, found)]
         margins = [
-            Test(one.found.shift if one.found else None, math.log1p(one.threshold), one.obstacle) for one in asked
+            Test(one.found.shift if one.found else None, math.log1p(one.threshold), one.obstacle) for one in self._asked
         ]
-        for one, decision in zip(asked, decide(margins, LEVEL), strict=True):
+        for one, decision in zip(self._asked, decide(margins, LEVEL), strict=True):
             yield self._outcome(one, decision)
-        for series, found in both.items():
+        for series, found in self._both.items():
             yield from self._points(series, found)
-        for series, found in self._matched.items():
-            if not found.candidate:
-                yield self._unmeasured(series, found)
+        for series, base in self._base_alone.items():
+            yield self._unmeasured(series, base)
 
     def notes(self) -> Iterator[str]:
-        for series, found in self._matched.items():
-            if not found.base:
-                yield f"only the candidate measured {series}"
-            elif found.candidate:
-                for side in (self._alike(found), found.candidate):
-                    if any(not part.obstacle for part in side):  # otherwise the outcome says why
-                        left_out = (part for part in side if part.obstacle)
-                        yield from (f"left out: {series} of {part.run.name}: {part.obstacle}" for part in left_out)
-                for one in self._asked(series, found):
-                    if one.found and one.found.doubted:
-                        yield f"the base runs of {series} differ by more than --day-to-day says, in {one.metric}"
-        if any(run.plan.against for run in self._candidates):
-            yield "of runs that were measured with --against only the newer version is compared here"
+        """Each once."""
+        yield from dict.fromkeys(self._notes())
 
     # --- inside ---
+
+    def _notes(self) -> Iterator[str]:
+        for series in self._candidate_alone:
+            yield f"only the candidate measured {series}"
+        for series, found in self._both.items():
+            for side, counted, name in zip((found.base, found.candidate), found.counted(), SIDES, strict=True):
+                if counted:  # otherwise the outcome says why
+                    left_out = (part for part in side if part.obstacle)
+                    yield from (f"left out: {series} of {part.run.name}: {part.obstacle}" for part in left_out)
+                if len(counted) > (of := len(days(counted))):
+                    yield f"{len(counted)} {name} runs are of {of} {'day' if of == 1 else 'days'}: {ONE_DAY}"
+            base, candidate = (Losses.together([part.losses for part in side]) for side in found.counted())
+            if said := by_side(candidate, base):
+                yield f"{series}: {said}"
+        for one in self._asked:
+            told = {part.run.folder for day in one.base for part in day}
+            for part in self._both[one.series].counted()[0]:
+                if part.run.folder not in told:
+                    yield f"left out: {one.metric} of {one.series} of {part.run.name}, which does not tell it"
+            if one.found and one.found.doubted:
+                yield f"the base runs of {one.series} differ by more than --day-to-day says, in {one.metric}"
+        if any(run.plan.against for run in self._candidates):
+            yield "of runs that were measured with --against only the newer version is compared here"
 
     def _thresholds(self, part: Part) -> Thresholds:
         return part.run.plan.thresholds.model_copy(update=dict(self._overrides))
 
-    def _alike(self, found: Matched) -> list[Part]:
-        """Base runs, those that measured something else than the candidate with the reason."""
-        batches, tenants = batches_of(found.candidate), {part.tenants for part in found.candidate}
-        return [unlike(part, batches, tenants) for part in found.base]
+    @cached_property
+    def _asked(self) -> list[Asked]:
+        return [
+            one
+            for series, found in self._both.items()
+            for one in asked(series, found, self._thresholds(found.candidate[0]), self._day_to_day)
+        ]
 
-    def _counted(self, found: Matched) -> list[Part]:
-        return [part for part in self._alike(found) if not part.obstacle] if found.candidate else []
-
-    def _asked(self, series: Series, found: Matched) -> Iterator[Asked]:
-        first = found.candidate[0]
-        base, candidate = self._counted(found), [part for part in found.candidate if not part.obstacle]
-        for metric in (first.run.plan.measures, "p99", "energy"):
-            threshold: float | None = getattr(self._thresholds(first), metric)
-            if threshold is None or not tells(metric, first.run, base, candidate):
-                continue
-            obstacle = self._obstacle(found, base, candidate, metric)
-            told = None if obstacle else apart(_samples(base, metric), _samples(candidate, metric), self._day_to_day)
-            yield Asked(series, metric, threshold, base, candidate, obstacle, told)
-
-    def _obstacle(
-        self, found: Matched, base: Sequence[Part], candidate: Sequence[Part], metric: Metric
-    ) -> Obstacle | None:
-        if not candidate:
-            return Obstacle(f"candidate: {found.candidate[0].obstacle}")
-        if not base:
-            return Obstacle(f"base: {self._alike(found)[0].obstacle}")
-        if len(batches := sorted(batches_of(candidate))) > 1:
-            return Obstacle(f"the candidate took batches of {' and '.join(map(str, batches))} items")
-        if metric == "p99":
-            fewest = min(part.fewest_requests() for part in (*base, *candidate))
-            if fewest < tail_needs(P99):
-                return Obstacle(f"a p99 needs {tail_needs(P99)} requests in each process, and one trial had {fewest}")
-        if any(len(part.logs(metric)) < FEWEST for part in (*base, *candidate)):
-            return Obstacle(f"fewer than {FEWEST} valid blocks tell it")
-        return None
-
-    def _outcome(self, asked: Asked, decision: Decision) -> Outcome:
-        more, told = None, asked.found
-        if asked.obstacle or told is None:
-            reason = asked.obstacle.reason if asked.obstacle else "not measured"
+    def _outcome(self, one: Asked, decision: Decision) -> Outcome:
+        more, told = None, one.found
+        if one.obstacle or told is None:
+            reason = one.obstacle.reason if one.obstacle else "not measured"
         elif decision.word != "not_enough_evidence":
-            reason = wording.decided(decision, told.shift, asked.threshold, asked.metric)
+            reason = wording.decided(decision, told.shift, one.threshold, one.metric)
         else:
-            units = min(len(asked.base), len(asked.candidate))
-            margin, sd = math.log1p(asked.threshold), told.run_sd * math.sqrt(2)
+            units = min(len(one.base), len(one.candidate))
+            margin, sd = math.log1p(one.threshold), told.day_sd * math.sqrt(2)
             more = wording.more_pairs(told.shift.mean, sd, units, margin, decision, LEVEL)
-            needs = wording.needs(more, "run", each_side=True)
-            reason = wording.undecided(told.shift, LEVEL, asked.threshold, asked.metric, needs)
+            needs = wording.needs(more, "day", each_side=True)
+            reason = wording.undecided(told.shift, LEVEL, one.threshold, one.metric, needs)
         return Outcome(
-            asked.series,
-            asked.metric,
+            one.series,
+            one.metric,
             decision.word,
             reason,
-            asked.threshold,
-            names([part.run for part in asked.base]),
-            names([part.run for part in asked.candidate]),
-            ratio=told.shift.speed_up(len(asked.base)) if told else None,
+            one.threshold,
+            names([part.run for day in one.base for part in day]),
+            names([part.run for day in one.candidate for part in day]),
+            ratio=told.shift.speed_up(len(one.base)) if told else None,
             slow_down=wording.share(told.shift.mean) if told else None,
-            unit="run",
-            base_units=len(asked.base),
-            candidate_units=len(asked.candidate),
+            unit="day",
+            base_units=len(one.base),
+            candidate_units=len(one.candidate),
             more=more,
             assumed="" if told is None or told.tau is None else self._assumption(told.tau),
         )
@@ -182,57 +152,61 @@ class _Across:
         says = "which nobody measured" if self._day_to_day is None else "as --day-to-day says"
         return (
             f"runs of the same thing differ by {percent(tau)} from day to day (standard deviation), {says}; "
-            "three or more BASE runs would measure it, and `bench run --against` needs no such assumption"
+            "BASE runs of three or more days would measure it, and `bench run --against` needs no such assumption"
         )
 
     def _points(self, series: Series, found: Matched) -> Iterator[Outcome]:
         threshold = self._thresholds(found.candidate[0]).quality
-        # Accuracy has no spread from run to run: that of the last base run is what the candidate is held to.
-        base = found.base[-1]
-        after = [trial for part in found.candidate for trial in part.trials]
-        if threshold is not None and (points := points_lost(base.trials, after, threshold)):
+        before = [part for part in found.base if tells_accuracy(part.trials)]
+        if threshold is None or not before:
+            return
+        base, candidate = found.counted()
+        # Accuracy has no spread from run to run: that of the last base run that counts is what is held against.
+        last = next((part for part in reversed(base) if tells_accuracy(part.trials)), None)
+        after = [trial for part in candidate for trial in part.trials]
+        points: Points | None
+        if obstacle := found.uncounted():
+            points = Points("not_enough_evidence", obstacle.reason)
+        elif last is None:
+            points = Points("not_enough_evidence", f"base: {before[-1].obstacle}")
+        else:
+            points = points_lost(last.trials, after, threshold)
+        if points:
             yield Outcome(
                 series,
                 "quality",
                 points.word,
                 points.reason,
                 threshold,
-                base.run.name,
-                names([part.run for part in found.candidate]),
+                (last or before[-1]).run.name,
+                names([part.run for part in candidate or found.candidate]),
                 slow_down=points.lost,
-                unit="run",
-                base_units=1,
-                candidate_units=len(found.candidate),
+                unit="day",
             )
 
-    def _unmeasured(self, series: Series, found: Matched) -> Outcome:
-        plan = found.base[0].run.plan
-        threshold: float | None = getattr(self._thresholds(found.base[0]), plan.measures)
+    def _unmeasured(self, series: Series, base: Sequence[Part]) -> Outcome:
+        plan = base[-1].run.plan
+        threshold: float | None = getattr(self._thresholds(base[-1]), plan.measures)
         return Outcome(
             series,
             plan.measures,
             "not_enough_evidence",
             f"the candidate did not measure it: {self._why_not(series)}",
             threshold,
-            names([part.run for part in found.base]),
+            names([part.run for part in base]),
             names(self._candidates),
-            unit="run",
-            base_units=len(found.base),
+            unit="day",
+            base_units=len(days(base)),
         )
 
     def _why_not(self, series: Series) -> str:
-        for run in self._candidates:
-            if (run.plan.workload, run.plan.scenario) != (series.workload, series.scenario):
-                continue
-            for item in run.plan.infeasible:
-                here = item.partition in (ALL, series.partition) and item.optimization in (ALL, series.optimization)
-                if here and not item.telemetry:
-                    return f"infeasible: {item.reason}"
-        return "it was not planned"
-
-
-def _samples(parts: Sequence[Part], metric: Metric) -> list[Sample]:
-    return [Sample.of(part.logs(metric)) for part in parts]
+        return why_not(
+            item
+            for run in self._candidates
+            if (run.plan.workload, run.plan.scenario) == (series.workload, series.scenario)
+            for item in run.plan.infeasible
+            if item.partition in (ALL, series.partition) and item.optimization in (ALL, series.optimization)
+        )
 
 
 def _differs(base: Sequence[StoredRun], candidate: Sequence[StoredRun]) -> Iterator[Difference]:

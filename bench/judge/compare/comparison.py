@@ -13,35 +13,21 @@ from typing import Any, Literal
 
 from scipy.special import stdtr, stdtrit
 
+from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE
 from bench.judge.decisions import holm
 from bench.judge.differences import Difference
 from bench.judge.metrics import energy_per_item_j, speed
+from bench.judge.series import Series
 from bench.judge.speedup import LEVEL, SpeedUp
 from bench.judge.statistics import Paired, ratio
 from bench.records import TrialRecord
 
 Word = Literal["regressed", "not_regressed", "not_enough_evidence"]
 Metric = Literal["throughput", "start_up", "p99", "energy", "quality"]
-Unit = Literal["block", "run"]
+Unit = Literal["block", "day"]
 
 FEWEST = 5
 """Valid blocks below which nothing is said: the t interval of fewer reaches further than what it is to tell apart."""
-REGRESSED, NOT_ENOUGH_EVIDENCE = 1, 4
-"""Exit codes."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """What is matched: the same measurement of two versions."""
-
-    device: str
-    workload: str
-    scenario: str
-    partition: str
-    optimization: str
-
-    def __str__(self) -> str:
-        return f"{self.optimization} on {self.partition}, {self.workload} {self.scenario}"
 
 
 @dataclass(frozen=True)
@@ -98,8 +84,8 @@ class Outcome:
     ratio: speed of the candidate over that of the base, with its 95 % interval; None for quality.
     slow_down: how much more of its cost the candidate takes, as a share; of quality the accuracy that it lost.
     threshold: the least of that which matters; None where it is not judged.
-    units: valid blocks (pairs of them within one run) or runs on each side. `blocks`: the last block that it rests on,
-    within one run.
+    units: valid blocks (pairs of them within one run) or days, of one run or more, on each side. `blocks`: the last
+    block that it rests on, within one run.
     more: about how many more units would decide it, four times in five.
     assumed: in words, what nobody measured and the outcome rests on.
     """
@@ -139,7 +125,7 @@ class Comparison:
     def exit_code(self) -> int:
         """1 when anything regressed; 4 when anything is open, or nothing was compared; else 0."""
         if self.count("regressed"):
-            return REGRESSED
+            return GATE_FAILED
         return NOT_ENOUGH_EVIDENCE if self.count("not_enough_evidence") or not self.outcomes else 0
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bench.judge import reasons
-from bench.judge.compare.comparison import FEWEST, Metric, Series, cost
-from bench.judge.compare.lost import lost_blocks
+from bench.judge.compare.comparison import FEWEST, Metric, Obstacle, cost
+from bench.judge.compare.lost import Losses, lost_blocks
+from bench.judge.compare.telling import tells
 from bench.judge.evidence import RunEvidence, own_trials
-from bench.judge.metrics import P99, fewest_requests, tail_needs
-from bench.judge.speedup import Cell
+from bench.judge.series import Series
 from bench.judge.untold import without_blocks
 from bench.records import TrialRecord
 from bench.stored import StoredRun
@@ -25,6 +25,7 @@ class Part:
     run: StoredRun
     tenants: int
     trials: Sequence[TrialRecord]
+    losses: Losses
     obstacle: str | None
 
     @property
@@ -34,8 +35,8 @@ class Part:
     def logs(self, metric: Metric) -> list[float]:
         return [found for trial in self.valid if (found := cost(trial, metric)) is not None]
 
-    def fewest_requests(self) -> int:
-        return fewest_requests(self.valid)
+    def tells(self, metric: Metric) -> bool:
+        return len(self.logs(metric)) >= FEWEST and tells(metric, self.valid)
 
 
 def parts_of(run: StoredRun) -> Iterator[tuple[Series, Part]]:
@@ -44,10 +45,10 @@ def parts_of(run: StoredRun) -> Iterator[tuple[Series, Part]]:
     general = _general_obstacle(run, evidence)
     for cell, planned in own_trials(plan).items():
         trials = evidence.trials_of(cell)
+        losses = Losses.of(evidence.over(cell), trials)
         series = Series(plan.device, plan.workload, plan.scenario, *cell)
-        over = {one.block for one in planned if one.block <= evidence.whole_blocks}
-        obstacle = general or _lost(trials, over, cell)
-        yield series, Part(run, max(one.tenants for one in planned), trials, obstacle)
+        tenants = max(one.tenants for one in planned)
+        yield series, Part(run, tenants, trials, losses, general or _too_few(losses))
 
 
 def _general_obstacle(run: StoredRun, evidence: RunEvidence) -> str | None:
@@ -58,15 +59,11 @@ def _general_obstacle(run: StoredRun, evidence: RunEvidence) -> str | None:
     return None
 
 
-def _lost(trials: Sequence[TrialRecord], blocks: set[int], cell: Cell) -> str | None:
-    valid = {trial.block for trial in trials if trial.status == "ok"}
-    told = {trial.block: trial.reason or trial.status for trial in trials}
-    whys = [
-        f"{cell[1]}: {told.get(block, 'its line is missing or cannot be read')}" for block in sorted(blocks - valid)
-    ]
-    if found := lost_blocks(whys, len(blocks)):
+def _too_few(losses: Losses) -> str | None:
+    if found := lost_blocks(losses.whys, losses.blocks):
         return found.reason
-    return f"{len(valid)} valid blocks, and {FEWEST} are the least" if len(valid) < FEWEST else None
+    valid = losses.blocks - len(losses.whys)
+    return f"{valid} valid blocks, and {FEWEST} are the least" if valid < FEWEST else None
 
 
 def unlike(part: Part, batches: set[int], tenants: set[int]) -> Part:
@@ -87,21 +84,40 @@ def batches_of(parts: Sequence[Part]) -> set[int]:
     return {trial.batch_size for part in parts for trial in part.valid}
 
 
-def tells(metric: Metric, run: StoredRun, base: Sequence[Part], candidate: Sequence[Part]) -> bool:
-    """Whether all runs measure that, all through. What the candidate (`run`) was planned to measure is asked for in
-    any case."""
-    parts = [*base, *candidate]
-    if metric == "p99":
-        if run.plan.measures == "start_up":
-            return False
-        planned = run.plan.min_requests >= tail_needs(P99)
-        return planned or (bool(parts) and all(part.fewest_requests() >= tail_needs(P99) for part in parts))
-    if metric == "energy":
-        lacking = (["no energy"] * (len(part.valid) - len(part.logs("energy"))) for part in parts)
-        return bool(parts) and all(
-            lost_blocks(whys, len(part.valid)) is None for whys, part in zip(lacking, parts, strict=True)
-        )
-    return True
+def without_copies(parts: Sequence[Part]) -> list[Part]:
+    """All of them; of those that hold the same trials, which nobody measures twice, the later ones do not count."""
+    found: list[Part] = []
+    for part in parts:
+        first = next((other.run.name for other in found if part.trials and other.trials == part.trials), None)
+        found.append(part if first is None else replace(part, obstacle=f"it is a copy of {first}"))
+    return found
+
+
+@dataclass
+class Matched:
+    """A series, and the runs that planned it on each side."""
+
+    base: list[Part] = field(default_factory=list)
+    candidate: list[Part] = field(default_factory=list)
+
+    def compared(self) -> Matched:
+        """The same, with the reason for each that does not count: copies, and base runs that measured something else
+        than the candidate."""
+        batches, tenants = batches_of(self.candidate), {part.tenants for part in self.candidate}
+        base = [unlike(part, batches, tenants) for part in without_copies(self.base)]
+        return Matched(base, without_copies(self.candidate))
+
+    def counted(self) -> tuple[list[Part], list[Part]]:
+        """Base and candidate, those without an obstacle."""
+        base, candidate = ([part for part in side if not part.obstacle] for side in (self.base, self.candidate))
+        return base, candidate
+
+    def uncounted(self) -> Obstacle | None:
+        """Why nothing of a side counts."""
+        base, candidate = self.counted()
+        if not candidate:
+            return Obstacle(f"candidate: {self.candidate[0].obstacle}")
+        return None if base else Obstacle(f"base: {self.base[0].obstacle}")
 
 
 def names(runs: Sequence[StoredRun]) -> str:

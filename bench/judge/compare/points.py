@@ -40,9 +40,13 @@ def points_lost(base: Iterable[TrialRecord], candidate: Iterable[TrialRecord], t
     worse, better = WORSE["quality"]
     said = f"{points(abs(lost))} {worse if lost > 0 else better}" if lost else "the same accuracy"
     said = f"{said} ({points(was)} before, {points(now)} now, on {items} items)"
-    if lost > threshold + ROUNDING:
+    if lost > 0 and lost >= threshold - ROUNDING:
         return Points("regressed", f"{said}; from {points(threshold)} on it matters", lost)
     return Points("not_regressed", said, lost)
+
+
+def tells_accuracy(trials: Iterable[TrialRecord]) -> bool:
+    return bool(_measured(trials))
 
 
 def _measured(trials: Iterable[TrialRecord]) -> set[tuple[float, int]]:

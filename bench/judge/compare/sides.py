@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bench.judge.compare.lacking import why_not
 from bench.judge.speedup import Cell
 from bench.records import ALL, Plan, PlannedTrial
 
@@ -68,8 +69,9 @@ class Sided:
                 yield Lacking(cell, part.isolation, other, self._why_not(part, cell[1], other))
 
     def _why_not(self, part: PlannedTrial, optimization: str, isolation: str) -> str:
-        for item in self._plan.infeasible:
-            here = item.partition == ALL or (item.division, item.isolation) == (part.division, isolation)
-            if here and not item.telemetry and item.optimization in (ALL, optimization):
-                return f"infeasible: {item.reason}"
-        return "it was not planned"
+        return why_not(
+            item
+            for item in self._plan.infeasible
+            if item.partition == ALL or (item.division, item.isolation) == (part.division, isolation)
+            if item.optimization in (ALL, optimization)
+        )

@@ -15,7 +15,6 @@ from bench.judge.compare.comparison import (
     Decision,
     Obstacle,
     Outcome,
-    Series,
     Shift,
     Test,
     Word,
@@ -28,6 +27,7 @@ from bench.judge.compare.sides import Sided
 from bench.judge.compare.versions import version_differences, version_words
 from bench.judge.evidence import Pairs, RunEvidence
 from bench.judge.looks import NextLook
+from bench.judge.series import Series
 from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired
 from bench.judge.untold import without_blocks

@@ -46,7 +46,7 @@ def units(outcome: Outcome) -> str:
         return "–"
     if outcome.unit == "block":
         return counted(outcome.base_units, "pair")
-    return f"{outcome.base_units} / {outcome.candidate_units} runs"
+    return f"{outcome.base_units} / {outcome.candidate_units} days"
 
 
 def shortened(lines: Sequence[str], most: int) -> list[str]:
