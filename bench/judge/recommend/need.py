@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -121,14 +122,24 @@ class Need(StrictRecord):
         return self.model_dump(exclude_none=True, exclude_unset=True, exclude={"deploy"})
 
 
+class _Loader(yaml.SafeLoader):
+    """Of a key that is there twice yaml's own takes the last, and nobody knows which was meant."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"{key[:60]!r} is there twice")
+        return super().construct_mapping(node, deep)
+
+
 def read_need(path: Path) -> Need:
     """Raises InputError for a file that cannot be read and ConfigError for what cannot be meant, with the key."""
     try:
-        found = yaml.safe_load(content(path).decode("utf-8"))
+        found = yaml.load(content(path).decode("utf-8"), _Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = str(error).replace("\n", " ") if isinstance(error, yaml.YAMLError) else first_line(error)
         raise InputError(
-            f"this need cannot be read: {reason[:200]}",
+            f"this need cannot be read: {_reason(error)[:200]}",
             where=str(path),
             hint="write yaml such as `p99_ms: 10`; examples/need.yaml shows every key",
         ) from error
@@ -138,6 +149,12 @@ def read_need(path: Path) -> Need:
         return Need.model_validate(found)
     except pydantic.ValidationError as error:
         raise _mistake(error, path) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        return error.problem + (f", in line {error.problem_mark.line + 1}" if error.problem_mark else "")
+    return first_line(error)
 
 
 def _mistake(error: pydantic.ValidationError, path: Path) -> ConfigError:

@@ -87,6 +87,13 @@ def test_numbers_are_taken_as_they_are_written(tmp_path: Path) -> None:
         ("devices: 2", "devices bounds what throughput_per_s takes", "", "say that, too"),
         ("memory_gib: 1\nmemory_bytes: 1", "say the same", "", "keep one"),
         ("tenants: 1\ndeploy: {name: My Service, image: 'a:1'}", "cannot be deployed", "deploy.name", "a letter first"),
+        ("tenants: 2\ntenants: 3", "'tenants' is there twice", "", "examples/need.yaml"),
+        (
+            "tenants: 2\nprices: {price_per_hour: 1, price_per_hour: 2}",
+            "'price_per_hour' is there twice",
+            "",
+            "need.yaml",
+        ),
         ("- p99_ms", "a list of `key: value`", "", "examples/need.yaml"),
         ("p99_ms: [", "cannot be read", "", "examples/need.yaml"),
         ("!!python/object/apply:os.getcwd []", "cannot be read", "", "examples/need.yaml"),
