@@ -113,7 +113,9 @@ def answer(runs: Sequence[StoredRun], need: Need) -> Answer:
             for rule in (rules_for(need.scene, product) if need.scene else [])
         ),
         to_measure=tuple(
-            suggestions([(item.candidate, item.findings) for item in weighed], need, best.candidate if best else None)
+            suggestions(
+                [(item.candidate, item.findings) for item in weighed], need, best.candidate if best else None, levels
+            )
         ),
         per_s=rate.low * need.usable if rate else None,
         devices=devices,

@@ -20,7 +20,7 @@ from bench.judge.recommend import figures
 from bench.judge.recommend.deployment import Division
 from bench.judge.recommend.figures import Figure, Value, figure
 from bench.judge.recommend.levels import Separation, separation
-from bench.judge.recommend.need import LOWER_IS_BETTER, Need, Objective
+from bench.judge.recommend.need import Need, Objective
 from bench.judge.speedup import Cell
 from bench.judge.tails import needed
 from bench.records import SAME, Layout, PlannedTrial, TrialRecord
@@ -86,14 +86,6 @@ class Candidate:
         """What is to be as little, or of throughput as much, as possible."""
         found = {"cost": self.cost, "energy": self.energy, "throughput": self.throughput, "latency": self.p99}
         return found[objective]
-
-    def ahead_of(self, other: Candidate, objective: Objective) -> bool:
-        """By their estimates, or because nobody knows."""
-        mine, theirs = self.figure(objective), other.figure(objective)
-        if mine is None or theirs is None:
-            return True
-        less = mine.estimate < theirs.estimate
-        return less if objective in LOWER_IS_BETTER else not less
 
     @property
     def lost_share(self) -> float:

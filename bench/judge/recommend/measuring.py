@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bench.judge.recommend.candidates import Candidate
 from bench.judge.recommend.findings import Finding
 from bench.judge.recommend.need import Need
+from bench.judge.recommend.ranking import Levels
 from bench.judge.tails import needed
 from bench.records import PROCESS
 from bench.stored import StoredRun
@@ -38,7 +39,7 @@ class Suggestion:
 Weighed = Sequence[tuple[Candidate, Sequence[Finding]]]
 
 
-def suggestions(weighed: Weighed, need: Need, best: Candidate | None) -> Iterator[Suggestion]:
+def suggestions(weighed: Weighed, need: Need, best: Candidate | None, levels: Levels) -> Iterator[Suggestion]:
     """For candidates that are open, and not behind the best anyway; where all fail, for what might satisfy."""
     answered = best is not None
     still_open = [
@@ -46,7 +47,7 @@ def suggestions(weighed: Weighed, need: Need, best: Candidate | None) -> Iterato
         for candidate, found in weighed
         if (lacking := [finding for finding in found if finding.outcome in ("uncertain", "unmeasured")])
         and not any(finding.outcome == "unmet" for finding in found)
-        and (best is None or candidate.ahead_of(best, need.aim))
+        and (best is None or levels.may_be_ahead(candidate, best, need.aim))
     ]
     lacks = {finding.lack for _, lacking in still_open for finding in lacking}
     for run in dict.fromkeys(candidate.run.folder for candidate, _ in still_open):

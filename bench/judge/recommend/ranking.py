@@ -41,6 +41,11 @@ class Levels:
         level = self.of(candidate, objective)
         return level if level is None or objective in LOWER_IS_BETTER else -level
 
+    def may_be_ahead(self, one: Candidate, other: Candidate, objective: Objective) -> bool:
+        """By their levels, or because nobody knows."""
+        mine, theirs = self.badness(one, objective), self.badness(other, objective)
+        return mine is None or theirs is None or mine < theirs
+
     def _levels(self, objective: Objective) -> dict[int, float]:
         levels: dict[int, float] = {}
         told = [candidate for candidate in self._found if candidate.figure(objective)]

@@ -113,8 +113,8 @@ def _lead(answer: Answer) -> str:
 def _at_once(answer: Answer) -> str:
     """How sure the standings are."""
     if answer.judged < 2:
-        return " That is at 95 %." if answer.judged else ""
-    return f" That is at 95 %, for all {answer.judged} that were put to the goals at once."
+        return " How it stands holds at 95 %." if answer.judged else ""
+    return f" How they stand holds at 95 %, for all {answer.judged} that were put to the goals at once."
 
 
 def _ties(answer: Answer) -> str:
