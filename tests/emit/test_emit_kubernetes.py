@@ -39,13 +39,16 @@ def pods(trees: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
 @given(deployments())
 def test_every_cell_makes_manifests_that_are_taken(deployment: Deployment) -> None:
     trees = manifests(deployment)
-    assert {tree["kind"] for tree in trees} == {"Deployment", "Service"}
+    several = {"PodDisruptionBudget"} if deployment.tenants > 1 else set()
+    assert {tree["kind"] for tree in trees} == {"Deployment", "Service"} | several
     assert len({(tree["kind"], tree["metadata"]["name"]) for tree in trees}) == len(trees)
     assert sum(replicas for replicas, _ in pods(trees)) == deployment.tenants
     for tree in trees:
         assert tree["metadata"]["namespace"] == deployment.service.namespace  # type: ignore[union-attr]
         assert DNS_LABEL.fullmatch(tree["metadata"]["name"])
-    for tree in trees[:-1]:
+    for tree in trees:
+        if tree["kind"] != "Deployment":
+            continue
         selected = tree["spec"]["selector"]["matchLabels"]
         labels = tree["spec"]["template"]["metadata"]["labels"]
         assert selected == labels and trees[-1]["spec"]["selector"].items() <= labels.items()
@@ -137,6 +140,28 @@ def test_what_a_tenant_gets_of_the_host() -> None:
     assert pod["volumes"][0]["emptyDir"].get("medium", "") != "Memory", "so /tmp takes nothing of that"
 
 
+def test_a_service_stays_there_in_a_rollout_and_when_a_node_is_drained() -> None:
+    def by_kind(deployment: Deployment) -> dict[str, Any]:
+        return {tree["kind"]: tree["spec"] for tree in manifests(deployment)}
+
+    alone, several = by_kind(gpu()), by_kind(gpu("mig", 2, "2x3g"))
+    assert alone["Deployment"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert "waits where no second device is free" in emit("kubernetes", gpu())
+    assert "PodDisruptionBudget" not in alone, "it would keep the node from being drained"
+    assert several["Deployment"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert several["PodDisruptionBudget"]["maxUnavailable"] == 1
+    chosen = several["PodDisruptionBudget"]["selector"]["matchLabels"]
+    assert chosen.items() <= several["Deployment"]["template"]["metadata"]["labels"].items()
+    pod = several["Deployment"]["template"]["spec"]
+    assert 0 < pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] < pod["terminationGracePeriodSeconds"]
+
+
+def test_a_namespace_that_is_not_made() -> None:
+    line = "# The namespace inference has to be there: kubectl create namespace inference\n"
+    assert line in emit("kubernetes", gpu(service=service(namespace="inference")))
+    assert "namespace has" not in emit("kubernetes", gpu()) and "create namespace" not in emit("kubernetes", gpu())
+
+
 def test_only_cores_of_ones_own_are_asked_for_in_full() -> None:
     def cores(deployment: Deployment) -> tuple[str, str]:
         (_, pod), *_ = pods(manifests(deployment))
@@ -149,7 +174,7 @@ def test_only_cores_of_ones_own_are_asked_for_in_full() -> None:
     assert cores(gpu(threads=2, cores_used=1e-6)) == ("0.1", "2")
     assert cores(cpu("time_shared", 2, threads=2, cores_used=1.5)) == ("1.5", "2")
     assert cores(cpu("cpuset", 2, threads=2, cores_used=1.5)) == ("2", "2"), "pinned: equal"
-    assert "need 2.6 CPUs" in emit("kubernetes", gpu("mig", 2, "2x3g", threads=64, cores_used=1.23))
+    assert "where 2.6 CPU and" in emit("kubernetes", gpu("mig", 2, "2x3g", threads=64, cores_used=1.23))
     assert "kube-reserved" in emit("kubernetes", cpu())
 
 
@@ -164,7 +189,7 @@ def test_each_profile_of_a_layout_has_a_deployment_of_its_own(drawn: Any) -> Non
         for name in [*wanted] * count
     )
     assert found == sorted(f"nvidia.com/mig-{instance.profile.replace('+', '.')}" for instance in placed)
-    assert len(trees) == len({instance.profile for instance in placed}) + 1
+    assert sum(tree["kind"] == "Deployment" for tree in trees) == len({instance.profile for instance in placed})
 
 
 def test_what_the_need_has_to_say() -> None:
