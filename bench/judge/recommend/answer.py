@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from bench.errors import ConfigError, InputError
 from bench.judge.recommend.candidates import Candidate, candidates, device_node
+from bench.judge.recommend.costs import cost_per_month, devices_needed
 from bench.judge.recommend.figures import Figure
-from bench.judge.recommend.findings import Finding, cost_per_month, devices_needed, findings, is_put_to_goals
+from bench.judge.recommend.finding import Finding
+from bench.judge.recommend.findings import findings, is_put_to_goals
 from bench.judge.recommend.measuring import Suggestion, suggestions
 from bench.judge.recommend.need import LOWER_IS_BETTER, Need
 from bench.judge.recommend.pareto import Front, front

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.judge.recommend.candidates import Candidate
-from bench.judge.recommend.findings import Finding
+from bench.judge.recommend.finding import Finding
 from bench.judge.recommend.need import Need
 from bench.judge.recommend.ranking import Levels
 from bench.judge.tails import needed
