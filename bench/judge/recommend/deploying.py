@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, InfeasibleHere
 from bench.judge.recommend.candidates import Candidate, device_node, partition_node, whole
 from bench.judge.recommend.deployment import Deployment
 from bench.judge.recommend.need import Need
 
+MIB = 2**20
+
 
 def deployment(candidate: Candidate, need: Need) -> Deployment:
-    """As it was measured, as far as run.json tells. Raises ConfigError for a partition that is not bench's own."""
+    """As it was measured, as far as run.json tells. Raises ConfigError for a partition that is not bench's own, and
+    InfeasibleHere where tenants of MPS may take more memory than there is."""
     run, kind = candidate.run, candidate.kind
     if kind is None:
         raise ConfigError(
@@ -21,6 +24,7 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
             hint="deploy it as your partition's class does",
         )
     node, device = partition_node(run, candidate.division), device_node(run)
+    _fits(candidate, whole(node.get("memory_limit_mib")))
     told = device.get("gpu")
     gpu = told if isinstance(told, dict) else {}
     rss, cores = _largest(candidate, "peak_rss_bytes"), _largest(candidate, "cores_used")
@@ -50,6 +54,19 @@ def _largest(candidate: Candidate, name: str) -> float | None:
     """Of all its trials; None where none of them has it."""
     found = (trial.telemetry.get(name) for trial in candidate.trials)
     return max((value for value in found if value is not None and 0 < value < 2**63), default=None)
+
+
+def _fits(candidate: Candidate, limit_mib: int | None) -> None:
+    """Limits that promise more than there is hold only until tenants take what they were promised."""
+    total = candidate.memory.total
+    if candidate.kind != "mps" or limit_mib is None or total is None or limit_mib * MIB * candidate.tenants <= total:
+        return
+    most = total // candidate.tenants // MIB
+    raise InfeasibleHere(
+        f"{candidate.tenants} tenants may take {limit_mib} MiB each, more than the {total // MIB} MiB that they share",
+        where=f"partition {candidate.partition[:60]}",
+        hint=f"measure it with partitions.{candidate.division}.memory_limit_mib={most}, or less",
+    )
 
 
 def _threads(candidate: Candidate, node: Mapping[str, Any], device: Mapping[str, Any]) -> int:

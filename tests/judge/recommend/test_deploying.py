@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from recommended_runs import A100, DESCRIPTION, SLICE_BYTES, a100, need
 
-from bench.errors import ConfigError
+from bench.errors import ConfigError, InfeasibleHere
 from bench.judge.recommend.candidates import Candidate, candidates
 from bench.judge.recommend.deploying import deployment
 
@@ -36,6 +36,21 @@ def test_limits_of_mps_and_the_service() -> None:
     assert (found.division, found.thread_percentage, found.memory_limit_mib) == ("mps", 50, None)
     assert found.service is not None and found.service.command == ("serve", "--fast")
     assert found.service.memory_bytes == 2 * 2**30
+
+
+def limited(limit_mib: int, device: Any = DESCRIPTION["device"]) -> dict[str, Any]:
+    node = {"_target_": "bench.partitions.mps.Mps", "tenants": 7, "memory_limit_mib": limit_mib}
+    return {"config": {"partitions": {"mps": node}}, "device": device}
+
+
+def test_tenants_of_mps_are_promised_no_more_memory_than_there_is() -> None:
+    most = 40 * 1024 // 7
+    assert deployment(candidate("mps", description=limited(most)), need()).memory_limit_mib == most
+    with pytest.raises(InfeasibleHere, match="7 tenants may take 5852 MiB each, more than the 40960 MiB") as found:
+        deployment(candidate("mps", description=limited(most + 1)), need())
+    assert f"partitions.mps.memory_limit_mib={most}" in found.value.hint
+    unknown = candidate("mps", description=limited(most + 1, {}))
+    assert deployment(unknown, need()).memory_limit_mib == most + 1, "nobody knows how much there is"
 
 
 def test_what_is_not_recorded_is_not_made_up() -> None:
