@@ -14,6 +14,8 @@ from bench.arguments import parse
 from bench.errors import BenchError, Interrupted
 from bench.printable import printable
 
+PIPE_CLOSED = 141
+"""Exit code of a program whose reader has gone (SIGPIPE): none that a gate could take for an answer."""
 MISTAKE = 70
 """Exit code of an error that is none of the user's (EX_SOFTWARE)."""
 
@@ -38,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         sys.stderr.write(f"bench: {early}\n")
         code = early.exit_code
-    except BrokenPipeError:  # the reader of our output has gone, which is its right
+    except BrokenPipeError:  # the reader of our output has gone; what the verb would have answered is not known
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = PIPE_CLOSED
     except Exception as error:  # a mistake of ours or of a plug-in gets three lines, too
         if options.debug:
             raise

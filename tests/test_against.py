@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def make():
         time.sleep(DURATION_S)  # other work on the machine does not slow it down
         return inputs["x"]
     return call
+"""
+NETWORK = """
+from torch import nn
+from mine import work
+def make():
+    return nn.Linear(4, getattr(work, "WIDTH", 64))
 """
 MINE = (
     "workload=python", "workload.factory=mine.models:make", "workload.model=callable",
@@ -88,6 +95,36 @@ def test_what_does_not_import_the_version_is_never_compared(project: Path) -> No
     assert "nothing of commit" in done.stderr
 
 
+def test_a_copy_that_is_installed_is_not_taken_for_the_working_tree(project: Path, tmp_path: Path) -> None:
+    """Of the newer side, too: nobody would have measured what is checked out."""
+    installed = tmp_path / "lib" / "site-packages"
+    shutil.copytree(project / "src" / "mine", installed / "mine")
+    done = run_bench(
+        "run", "--against", "HEAD", *MINE, *SHORT, *UNWATCHED, cwd=project, env={"PYTHONPATH": str(installed)}
+    )
+    assert done.returncode == 4
+    assert "mine was imported from" in done.stderr and "the working tree has it in" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
+def test_an_exported_model_is_compared_though_its_tenants_import_nothing(project: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (project / "src" / "mine" / "models.py").write_text(NETWORK)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a network")
+    (project / "src" / "mine" / "work.py").write_text("WIDTH = 8\n")
+    arguments = ["workload=python", "workload.factory=mine.models:make", "workload.inputs={input: {shape: [4]}}"]
+    done = run_bench(
+        "run", "--json", "--against", "HEAD", *arguments, "optimizations=[fp32,ort_fp32]", *SHORT, *UNWATCHED,
+        cwd=project, env={"PYTHONPATH": "src"}, limit_s=300,
+    )  # fmt: skip
+    (told,) = json.loads(done.stdout)
+    run = read_run(project / told["run"])
+    assert {trial.status for trial in run.trials} <= {"ok", "invalid"}, [trial.reason for trial in run.trials]
+    sizes = {(t.isolation, t.artifact["id"]) for t in run.trials if t.optimization == "ort_fp32"}
+    assert len(sizes) == 2, "each version has an artifact of its own"
+
+
 def test_an_interrupted_run_pins_its_revision(project: Path) -> None:
     """HEAD is another commit by the time that the run is taken up again."""
     first = git(project, "rev-parse", "HEAD").strip()
@@ -110,6 +147,8 @@ def test_every_form_of_a_version(tmp_path: Path, project: Path, monkeypatch: pyt
     assert options("HEAD", ["workload=glyphs"]) == [
         "workload=glyphs", "claims=[]", "protocol.noise_floor=false", "isolation=[process,against_commit]",
         f"isolation.against_commit.revision='{head}'", f"isolation.against_commit.repository='{project}'",
+        "isolation.process._target_=bench.isolation.versions.commit.WorkingTree",
+        f"+isolation.process.repository='{project}'",
     ]  # fmt: skip
     quoted = str(file).replace("'", "\\'")
     assert options(f"wheel:{file}", [])[-1] == f"isolation.against_package.requirement='{quoted}'"

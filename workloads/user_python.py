@@ -14,6 +14,7 @@ import pydantic
 
 from bench.contract import Array, Arrays, Evaluation, Workload, plugin
 from bench.errors import ConfigError, InputError
+from bench.git import python_state
 from workloads.dotted import Dotted
 from workloads.files import existing, sha256
 from workloads.options import EmptyIfNull, Keywords
@@ -26,8 +27,9 @@ class UserPython(Workload):
     seed)` gives a dictionary of arrays and stands in for `inputs_factory`.
 
     The factory is called after seeding Python, numpy and torch with `seed`, so that every process gets the
-    same weights. The conductor never imports it: it only finds and hashes the source files of its package. What
-    else changes the model (weights, other packages) is hashed when it is named in `files`.
+    same weights. The conductor never imports it: it only finds and hashes the source files of its
+    package, and all Python files of the checkout that it is in. What else changes the model (weights) is
+    hashed when it is named in `files`.
     """
 
     factory: str
@@ -63,6 +65,7 @@ class UserPython(Workload):
         if self.inputs_factory:
             named["inputs_factory"] = self.inputs_factory
         return {
+            "checkout": python_state(self._dotted("factory").source().parent),
             "sources": {role: [path, *map(sha256, self._dotted(role).sources())] for role, path in named.items()},
             "kwargs": self.kwargs,
             "model": self.model,

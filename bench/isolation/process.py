@@ -16,6 +16,8 @@ import pydantic
 from bench.contract import Isolation, Launcher, Process, Slot, plugin
 from bench.isolation import confine
 
+VERSION = "BENCH_EXPECTED_VERSION"
+"""What a child is to look for (versions/arrived.py): never what somebody has set around us."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -48,7 +50,8 @@ def start_process(
     memory_limit_bytes: int | None = None,
 ) -> Process:
     """Start `python -m <arguments>` inside the slot, as a child that confines itself."""
-    env = {**os.environ, **environment, **slot.env}
+    inherited = {name: value for name, value in os.environ.items() if name != VERSION}
+    env = {**inherited, **environment, **slot.env}
     env.update(dict.fromkeys(THREAD_VARIABLES, str(slot.threads)))
     env[confine.CONDUCTOR_PID] = str(os.getpid())
     if slot.cpus:

@@ -18,7 +18,7 @@ import numpy as np
 from bench import clock, wire
 from bench.contract import Arrays, Evaluation, Loaded, Slot
 from bench.errors import BenchError
-from bench.isolation.versions.arrived import check_version
+from bench.isolation.versions.arrived import mark_version
 from bench.measure import work
 from bench.measure.artifacts import LABELS, OUTPUTS, PROBE
 from bench.measure.task import PROBE_ITEMS, PROBE_SEED, OpenTask, Task
@@ -31,7 +31,8 @@ def main() -> None:
         return
     try:
         result = TASKS[request["do"]](request)
-        check_version()
+        if "folder" in request:
+            mark_version(Path(request["folder"]))
     except BaseException as error:
         traceback.print_exc()
         sys.stderr.flush()

@@ -25,6 +25,11 @@ class Task:
     runtime_folder: str
     batch_size: int
 
+    def artifacts(self) -> list[Path]:
+        """Folders of what is loaded: what the runtime made, and the stored result of costly passes."""
+        prepared = [Path(self.prepared_folder)] if self.prepared_folder else []
+        return [Path(self.runtime_folder).parent, *prepared]
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -54,7 +54,7 @@ def _serve(channel: wire.Channel, request: dict[str, Any]) -> None:
     attach_from_environment()
     with opened.load(slot) as loaded:
         load_s = clock.seconds(clock.now_ns() - started_ns)
-        check_version()
+        check_version(opened.task.artifacts())
         channel.send("loaded", load_s=load_s)
         if slot.executes_on == "cuda":
             check_cuda_arrival()
@@ -151,7 +151,7 @@ def _prove(channel: wire.Channel, opened: OpenTask, loaded: Loaded, probe: str |
     inputs = opened.probe_inputs()
     apart = distance(loaded.outputs(loaded.bind(inputs)()), probe) if probe else None
     proof = vars(loaded.prove(inputs))
-    version = check_version()  # once more: some modules are imported when they are first needed
+    version = check_version(opened.task.artifacts())  # once more: some modules are imported when they are first needed
     channel.send("proved", proof=proof, probe_distance=apart, version=version)
 
 

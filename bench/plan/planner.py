@@ -27,6 +27,7 @@ def make_plan(experiment: Experiment) -> Plan:
             hint=_what_could(experiment),
         )
     _check_baseline(experiment, cells)
+    _check_base(experiment, cells, infeasible)
     protocol = experiment.protocol
     sides = {name: _side(experiment, name) for name in cells}
     blocks = islice(ordered_blocks(_by_division(cells, sides), experiment.seed), protocol.blocks)
@@ -141,6 +142,18 @@ def _check_baseline(experiment: Experiment, cells: dict[str, list[str]]) -> None
         hint=f"add {baseline} to optimizations=[...] (and to only.<partition>), or say baseline="
         + (" or ".join(feasible) if feasible else "..."),
     )
+
+
+def _check_base(experiment: Experiment, cells: Iterable[str], infeasible: list[Infeasible]) -> None:
+    """Without what it is to be compared with, a version would be measured for nothing, and pass."""
+    wanted = {name for name, arranged in experiment.arrangements.items() if arranged.isolation.base_of}
+    if wanted and not _against(experiment, cells):
+        here = [item for item in infeasible if item.partition in wanted]
+        raise InfeasibleHere(
+            "what this version is to be compared with cannot run here: " + _reasons(here),
+            where="--against",
+            hint="`bench doctor` tells what this machine has",
+        )
 
 
 def _against(experiment: Experiment, cells: Iterable[str]) -> dict[str, str]:

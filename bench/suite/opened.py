@@ -81,11 +81,11 @@ def existing(asked: Asked, experiment: Experiment) -> tuple[Run, Plan, Device] |
     """The run that is to be added to; None: there is none yet. Raises ConfigError where blocks would not be of the same
     things as those that it has: such blocks do not mix."""
     folder = asked.run
-    if folder is None or not folder.exists() or not any(folder.iterdir()):
+    if folder is None or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     if not (folder / PLAN).is_file() or not (folder / RUN).is_file():
         raise InputError(
-            "this folder is not a run",
+            "this is not a run",
             where=f"--bench-run {folder}",
             hint="name a run that a session of this suite made, or a folder that is not there yet",
         )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import bench
-from bench.git import GitFailed, git
-
-GIT_LIMIT_S = 20
+from bench.git import state_of
 
 
 def subject(project: Path) -> dict[str, Any]:
     """Of the suite in this folder, JSON-serialisable."""
-    return {"bench": bench.__version__, "project": {"commit": commit(project)}, "libraries": libraries()}
+    return {"bench": bench.__version__, "project": {"commit": state_of(project)}, "libraries": libraries()}
 
 
 def libraries() -> dict[str, str]:
@@ -26,15 +23,3 @@ def libraries() -> dict[str, str]:
         if name:  # a folder that an uninstallation left behind has none
             found.setdefault(name.lower(), distribution.version)
     return dict(sorted(found.items()))
-
-
-def commit(project: Path) -> str | None:
-    """Of the checkout that the suite is in; tracked files that were changed add a hash of their changes. None: no git,
-    or no commit."""
-    try:
-        revision = git(project, "rev-parse", "--short=12", "HEAD", limit_s=GIT_LIMIT_S)
-        changes = git(project, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--binary", limit_s=GIT_LIMIT_S)
-    except GitFailed:
-        return None
-    told = revision.decode(errors="replace").strip()
-    return f"{told}-dirty-{hashlib.sha256(changes).hexdigest()[:8]}" if changes else told

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from bench.composition import CONFIG, as_chosen
 from bench.errors import ConfigError
+from bench.git import state_of
 from bench.isolation.versions import commit
 from bench.report.progress import say
 
+WORKING_TREE = "bench.isolation.versions.commit.WorkingTree"
 FLOOR = "protocol.noise_floor="
 FORMS = "a git revision, wheel:FILE, package:NAME==VERSION, python:FILE or image:NAME"
 
@@ -34,7 +36,13 @@ def options(version: str, given: Sequence[str], folders: Sequence[Path] = (), co
     if chosen.config["protocol"]["noise_floor"] and not any(text.startswith(FLOOR) for text in given):
         say(f"--against leaves the noise floor out: each trial counts twice as it is ({FLOOR}true measures it)")
         rest.append(f"{FLOOR}false")
-    return [*rest, f"isolation=[{beside},{name}]", *(f"isolation.{name}.{key}={_quoted(v)}" for key, v in settings)]
+    told = [f"isolation.{name}.{key}={_quoted(value)}" for key, value in settings]
+    if name == "against_commit":  # the other side has to be the working tree, as surely as this one is the commit
+        told += [
+            f"isolation.process._target_={WORKING_TREE}",
+            f"+isolation.process.repository={told[-1].split('=', 1)[1]}",
+        ]
+    return [*rest, f"isolation=[{beside},{name}]", *told]
 
 
 def _isolation(version: str) -> tuple[str, list[tuple[str, str]]]:
@@ -52,7 +60,10 @@ def _isolation(version: str) -> tuple[str, list[tuple[str, str]]]:
             ("against_image", [("image", value)]) if kind == "image" else ("against_package", [("requirement", value)])
         )
     checkout = commit.top_level(Path())
-    return "against_commit", [("revision", commit.resolve(checkout, version)), ("repository", str(checkout))]
+    revision = commit.resolve(checkout, version)
+    if (state_of(checkout) or "") == revision[: commit.SHORT]:
+        say(f"note: {version} is the commit that is checked out, unchanged: it is compared with itself")
+    return "against_commit", [("revision", revision), ("repository", str(checkout))]
 
 
 def _file(name: str) -> Path:
@@ -64,5 +75,5 @@ def _file(name: str) -> Path:
 
 def _quoted(value: str) -> str:
     """As Hydra reads a text of any characters."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
     return f"'{escaped}'"

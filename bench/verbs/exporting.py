@@ -81,7 +81,7 @@ def _kept(stored: StoredRun, file: SourceFile) -> bytes:
 
 
 def _write_out(document: bytes, output: str | None) -> None:
-    if output is None:
+    if output in (None, "-"):
         sys.stdout.write(document.decode())
         sys.stdout.flush()
     else:

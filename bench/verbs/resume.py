@@ -14,6 +14,7 @@ from bench.claims import read_claims
 from bench.composition import CONFIG
 from bench.config import Experiment, load_experiments
 from bench.errors import ConfigError, InputError
+from bench.git import state_of
 from bench.measure import artifacts
 from bench.records import Plan
 from bench.store import Run
@@ -78,13 +79,15 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
 
 def subject_of(experiment: Experiment) -> dict[str, Any]:
     """What must stay the same over all blocks of a run, and does not show in its configuration."""
-    content = {
+    content: dict[str, Any] = {
         "bench": bench.__version__,
         "libraries": artifacts.library_versions(),
         "workload": experiment.workload.identity(),
     }
     if beside := experiment.occupants:
         content["neighbours"] = {name: occupant.workload.identity() for name, occupant in beside.items()}
+    if any(arranged.isolation.base_of for arranged in experiment.arrangements.values()):
+        content["project"] = state_of(Path.cwd())  # one side is what is checked out
     plain: dict[str, Any] = _plain(content)
     return plain
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import types
 import venv
@@ -17,10 +18,12 @@ from repositories import git
 import bench
 from bench.contract import Launcher, Slot
 from bench.errors import InputError
-from bench.isolation.versions.arrived import Expected, OtherVersion, check_version
-from bench.isolation.versions.commit import Commit
+from bench.isolation.process import start_process
+from bench.isolation.versions.arrived import VARIABLE, Expected, OtherVersion, check_version, mark_version
+from bench.isolation.versions.commit import Commit, WorkingTree
 from bench.isolation.versions.interpreter import Interpreter
 from bench.isolation.versions.package import Package
+from bench.isolation.versions.unpacked import empty_folder
 
 SLOT = Slot(index=0, threads=1)
 SHOWN = """
@@ -168,7 +171,52 @@ def test_what_is_no_interpreter(tmp_path: Path) -> None:
         pass
 
 
-# --- tenants look at what they imported -------------------------------------------------------------------------------
+def test_the_environment_of_bench_itself_is_no_other() -> None:
+    with pytest.raises(InputError, match="both sides would be the same"):
+        Interpreter(python=Path(sys.executable)).opened().__enter__()
+
+
+def test_links_that_lead_out_are_left_out_and_told(repository: Path) -> None:
+    (repository / "data").symlink_to("/etc/passwd")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "a link")
+    with Commit(revision="HEAD", repository=repository).opened() as launcher:
+        assert launcher.version["left_out"] == ["data"]
+
+
+def test_a_package_of_the_instruments_name_is_refused(repository: Path) -> None:
+    (repository / "src" / "bench").mkdir()
+    (repository / "src" / "bench" / "__init__.py").write_text("")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "another bench")
+    with pytest.raises(InputError, match="a package named bench"):
+        Commit(revision="HEAD", repository=repository).opened().__enter__()
+
+
+def test_the_working_tree_is_a_version_by_its_content(repository: Path) -> None:
+    versions = []
+    for value in (4, 5, 4):
+        (repository / "src" / "mine" / "work.py").write_text(f"VALUE = {value}\n")
+        with WorkingTree(repository=repository).opened() as launcher:
+            versions.append(launcher.version["commit"])
+    assert versions[0] == versions[2] != versions[1]
+
+
+def test_what_killed_runs_left_is_removed_and_what_is_in_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"bench-version-{dead.pid}-abc").mkdir()
+    (tmp_path / "bench-version-somebody's").mkdir()
+    with empty_folder() as mine, empty_folder() as other:
+        assert mine.is_dir() and other.is_dir()
+        assert {path.name for path in tmp_path.iterdir()} == {"bench-version-somebody's", mine.name, other.name}
+    assert not mine.exists()
+
+
+# --- processes look at what they imported -----------------------------------------------------------------------------
 
 
 def module(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
@@ -177,41 +225,89 @@ def module(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
     monkeypatch.setitem(sys.modules, name, made)
 
 
-@pytest.fixture
-def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Expected:
-    found = Expected("commit abc", str(tmp_path / "version"), str(tmp_path / "checkout"))
-    for name, value in found.environment().items():
+def wanted(monkeypatch: pytest.MonkeyPatch, expected: Expected) -> Expected:
+    for name, value in expected.environment().items():
         monkeypatch.setenv(name, value)
-    return found
+    return expected
 
 
-def test_what_was_asked_for(expected: Expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "mine", tmp_path / "version" / "mine.py")
+@pytest.fixture
+def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a commit that has a package `mine`, and a module `helper`."""
+    root = tmp_path / "version"
+    (root / "src" / "mine").mkdir(parents=True)
+    (root / "src" / "mine" / "__init__.py").write_text("")
+    (root / "src" / "helper.py").write_text("")
+    wanted(monkeypatch, Expected("commit abc", str(root), (str(root / "src"),)))
+    return root
+
+
+def test_what_was_asked_for(commit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "mine", commit / "src" / "mine" / "__init__.py")
     module(monkeypatch, "dependency", tmp_path / "checkout" / ".venv" / "lib" / "site-packages" / "dependency.py")
-    assert check_version() == "commit abc"
+    assert check_version([]) == "commit abc"
 
 
-def test_nothing_of_it_was_imported(expected: Expected) -> None:
+def test_nothing_of_it_was_imported(commit: Path) -> None:
     with pytest.raises(OtherVersion, match="nothing of commit abc was imported"):
-        check_version()
+        check_version([])
 
 
-def test_the_working_tree_was_imported(expected: Expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module(monkeypatch, "mine", tmp_path / "version" / "mine.py")
-    module(monkeypatch, "mine.hidden", tmp_path / "checkout" / "mine" / "hidden.py")
-    with pytest.raises(OtherVersion, match=r"mine\.hidden was imported from .*checkout as it is now"):
-        check_version()
-
-
-def test_a_made_up_module_was_not_imported_from_where_we_are(
-    expected: Expected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("elsewhere", ["checkout/src/mine/hidden.py", "env/lib/site-packages/mine/hidden.py"])
+def test_one_module_of_it_came_from_elsewhere(
+    commit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
 ) -> None:
-    module(monkeypatch, "mine", tmp_path / "version" / "mine.py")
-    module(monkeypatch, "torch.ops", Path("_ops.py"))  # as torch has it
-    (tmp_path / "checkout").mkdir()
-    monkeypatch.chdir(tmp_path / "checkout")
-    assert check_version() == "commit abc"
+    """From the working tree, or from a copy that is installed: one right import does not make up for it."""
+    module(monkeypatch, "helper", commit / "src" / "helper.py")
+    module(monkeypatch, "mine.hidden", tmp_path / elsewhere)
+    with pytest.raises(OtherVersion, match=r"mine was imported from .*hidden\.py, and commit abc has it in"):
+        check_version([])
 
 
-def test_a_tenant_of_no_version_in_particular() -> None:
-    assert check_version() is None
+def test_what_loads_an_artifact_rests_on_its_builder(
+    commit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OtherVersion):
+        check_version([tmp_path])
+    with monkeypatch.context() as building:
+        module(building, "mine", commit / "src" / "mine" / "__init__.py")
+        mark_version(tmp_path)
+    assert check_version([tmp_path]) == "commit abc"
+    wanted(monkeypatch, Expected("commit def", str(commit), (str(commit / "src"),)))
+    with pytest.raises(OtherVersion):
+        check_version([tmp_path])
+
+
+def test_a_builder_that_imports_nothing_marks_nothing(commit: Path, tmp_path: Path) -> None:
+    mark_version(tmp_path)
+    assert not list(tmp_path.glob("*.txt"))
+
+
+def test_an_environments_own_package_must_not_be_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same working tree on the import path of both sides would hide what the environment has."""
+    site = tmp_path / "lib" / "site-packages"
+    (site / "mine").mkdir(parents=True)
+    (site / "mine" / "__init__.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(site)])
+    wanted(monkeypatch, Expected("the environment of python"))
+    module(monkeypatch, "own_code", tmp_path / "checkout" / "own_code.py")
+    assert check_version([]) == "the environment of python"
+    module(monkeypatch, "mine", tmp_path / "checkout" / "mine" / "__init__.py")
+    with pytest.raises(OtherVersion, match="mine was imported from"):
+        check_version([])
+
+
+def test_modules_that_torch_makes_up_are_of_no_place(commit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(monkeypatch, "helper", commit / "src" / "helper.py")
+    module(monkeypatch, "mine", Path("_ops.py"))
+    assert check_version([]) == "commit abc"
+
+
+def test_a_process_of_no_version_in_particular(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert check_version([]) is None
+    monkeypatch.setenv(VARIABLE, "1.2")  # somebody's own, around us
+    process = start_process(sys.executable, ["this"], SLOT, {})
+    try:
+        assert VARIABLE.encode() not in Path(f"/proc/{process.pid}/environ").read_bytes()
+    finally:
+        process.end()

@@ -1,4 +1,4 @@
-"""Tenants that run a revision of a git repository, beside those that run its working tree."""
+"""Tenants that run a revision of a git repository, and those that run its working tree."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import io
 import os
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bench
 from bench.contract import Isolation, Launcher, plugin
 from bench.errors import InputError
-from bench.git import GitFailed, git
+from bench.git import GitFailed, git, state_of
+from bench.isolation.process import Processes
 from bench.isolation.versions.arrived import Expected
 from bench.isolation.versions.launcher import VersionLauncher
+from bench.isolation.versions.unpacked import empty_folder
 
 SHORT = 12
+OWN = Path(bench.__file__).resolve().parent
 
 
 @plugin
@@ -35,15 +38,32 @@ class Commit(Isolation):
     def opened(self) -> Iterator[Launcher]:
         checkout = top_level(self.repository)
         commit = resolve(checkout, self.revision)
-        with tempfile.TemporaryDirectory(prefix="bench-version-") as folder:
-            root = Path(folder).resolve()
-            _extract(checkout, commit, root)
+        with empty_folder() as root:
+            left_out = _extract(checkout, commit, root)
+            first = tuple(filter(None, (_moved(part, checkout, root) for part in _imported_from(checkout))))
+            _check_instrument(first, checkout, commit)
             yield VersionLauncher(
-                expected=Expected(f"commit {commit[:SHORT]}", str(root), str(checkout)),
-                told={"commit": commit},
-                first=_counterparts(checkout, root),
+                expected=Expected(f"commit {commit[:SHORT]}", str(root), (*first, *_usual(root))),
+                told={"commit": commit, **({"left_out": left_out} if left_out else {})},
+                first=first,
                 moved=lambda path: _moved(path, checkout, root),
             )
+
+
+@plugin
+class WorkingTree(Processes):
+    """Plain processes that must import `repository` as it is now: the side that a revision is the base of."""
+
+    repository: Path = Path()
+
+    @contextmanager
+    def opened(self) -> Iterator[Launcher]:
+        checkout = top_level(self.repository)
+        yield VersionLauncher(
+            expected=Expected("the working tree", str(checkout), (*_imported_from(checkout), *_usual(checkout))),
+            told={"commit": state_of(checkout)},
+            memory_limit_bytes=self.memory_limit_bytes,
+        )
 
 
 def top_level(folder: Path) -> Path:
@@ -56,24 +76,50 @@ def resolve(folder: Path, revision: str) -> str:
     return _text(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
 
 
-def _extract(checkout: Path, commit: str, root: Path) -> None:
-    """An archive leaves the repository as it is, where a worktree would have to be taken out of its books again."""
+def _imported_from(checkout: Path) -> tuple[str, ...]:
+    """What this process has of the repository on its import path; where that is nothing that shows there (an
+    installation in place that hooks into imports), where packages usually lie."""
+    shown = [str(Path(part).resolve()) for part in sys.path if part and _inside(part, checkout)]
+    return tuple(dict.fromkeys(shown or _usual(checkout)))
+
+
+def _usual(checkout: Path) -> list[str]:
+    return [str(folder) for folder in (checkout / "src", checkout) if folder.is_dir()]
+
+
+def _extract(checkout: Path, commit: str, root: Path) -> list[str]:
+    """An archive leaves the repository as it is, where a worktree would have to be taken out of its books again. Gives
+    what it left out: links that lead out of the repository."""
+    left_out: list[str] = []
+
+    def safe(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+        try:
+            return tarfile.data_filter(member, path)
+        except tarfile.FilterError:
+            left_out.append(member.name)
+            return None
+
     archive = _asked(checkout, "archive", "--format=tar", commit)
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(root, filter="data")
+            tar.extractall(root, filter=safe)
     except (tarfile.TarError, OSError) as error:
         raise InputError(
             f"commit {commit[:SHORT]} cannot be unpacked: {error}", where=str(root), hint="free some space in TMPDIR"
         ) from error
+    return left_out
 
 
-def _counterparts(checkout: Path, root: Path) -> tuple[str, ...]:
-    """Of what this process has of the repository on its import path; where that is nothing that shows there (an
-    installation in place that hooks into imports), of where packages usually lie."""
-    path = [_moved(part, checkout, root) for part in sys.path if _inside(part, checkout)]
-    usual = [str(folder) for folder in (root / "src", root) if folder.is_dir()]
-    return tuple(dict.fromkeys(filter(None, path))) or tuple(usual)
+def _check_instrument(folders: tuple[str, ...], checkout: Path, commit: str) -> None:
+    """A package of bench's name would be taken for the instrument. In bench's own repository it is one."""
+    if not OWN.is_relative_to(checkout) and any(
+        (Path(folder) / "bench" / "__init__.py").exists() for folder in folders
+    ):
+        raise InputError(
+            f"commit {commit[:SHORT]} has a package named bench where packages are imported from",
+            where=str(checkout),
+            hint="set PYTHONPATH to the folder of what is measured, such as src",
+        )
 
 
 def _moved(path: str, checkout: Path, root: Path) -> str:

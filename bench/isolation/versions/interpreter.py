@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from bench.isolation.versions.launcher import VersionLauncher
 
 LIMIT_S = 60
 ASK = """
-import json, platform
+import json, platform, sys
 from importlib import metadata
 try:
     import bench
@@ -25,7 +26,8 @@ try:
 except ImportError:
     told = None
 packages = sorted({(found.name, found.version) for found in metadata.distributions() if found.name})
-print(json.dumps({"bench": told, "python": platform.python_version(), "packages": dict(packages)}))
+told = {"bench": told, "prefix": sys.prefix, "python": platform.python_version(), "packages": dict(packages)}
+print(json.dumps(told))
 """
 
 
@@ -40,7 +42,13 @@ class Interpreter(Isolation):
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
         python = str(self.python.expanduser().absolute())
-        told = _ask(python)
+        told = dict(_ask(python))
+        if told.pop("prefix") == sys.prefix:
+            raise InputError(
+                "this is the environment that bench itself runs in: both sides would be the same",
+                where=f"--against python:{python}",
+                hint="name the python of another environment",
+            )
         yield VersionLauncher(Expected(f"the environment of {python}"), told, python=python)
 
 

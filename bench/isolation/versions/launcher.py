@@ -1,4 +1,4 @@
-"""Starts tenants that run another version."""
+"""Starts tenants that run a version."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ class VersionLauncher(Launcher):
     python: str = sys.executable
     first: tuple[str, ...] = ()
     moved: Callable[[str], str] = field(default=unmoved)
+    memory_limit_bytes: int | None = None
 
     @property
     def version(self) -> Mapping[str, Any]:
         return self.told
 
     def confinement(self, slot: Slot) -> dict[str, Any]:
-        return {"cpus": list(slot.cpus), "version": dict(self.told)}
+        return {
+            "cpus": list(slot.cpus), "memory_limit_bytes": self.memory_limit_bytes, "version": dict(self.told),
+        }  # fmt: skip
 
     def start(
         self, arguments: Sequence[str], slot: Slot, environment: Mapping[str, str], folders: Sequence[Path] = ()
@@ -42,4 +45,4 @@ class VersionLauncher(Launcher):
         path = [self.moved(part) for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
         path = list(dict.fromkeys([*self.first, *filter(None, path)]))
         changed = {**environment, "PYTHONPATH": os.pathsep.join(path), **self.expected.environment()}
-        return start_process(self.python, arguments, slot, changed)
+        return start_process(self.python, arguments, slot, changed, self.memory_limit_bytes)

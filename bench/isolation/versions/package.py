@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -15,6 +14,7 @@ from bench.contract import Isolation, Launcher, plugin
 from bench.errors import InputError
 from bench.isolation.versions.arrived import Expected
 from bench.isolation.versions.launcher import VersionLauncher
+from bench.isolation.versions.unpacked import empty_folder
 
 LIMIT_S = 1800
 
@@ -29,13 +29,14 @@ class Package(Isolation):
 
     @contextmanager
     def opened(self) -> Iterator[Launcher]:
-        with tempfile.TemporaryDirectory(prefix="bench-version-") as folder:
-            root = Path(folder).resolve()
+        with empty_folder() as root:
             _install(self.requirement, root)
             installed = {found.name: found.version for found in metadata.distributions(path=[str(root)])}
             words = " ".join(f"{name} {version}" for name, version in sorted(installed.items()))
             told = {"packages": installed, "sha256": _sha256(root)}
-            yield VersionLauncher(Expected(words or self.requirement, str(root)), told, first=(str(root),))
+            yield VersionLauncher(
+                Expected(words or self.requirement, str(root), (str(root),)), told, first=(str(root),)
+            )
 
 
 def _install(requirement: str, root: Path) -> None:
@@ -45,12 +46,13 @@ def _install(requirement: str, root: Path) -> None:
             [*command, "--target", str(root), "--", requirement], capture_output=True, timeout=LIMIT_S, check=True
         )
     except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.decode(errors="replace").splitlines() if line.startswith("ERROR")]
-        why = lines[-1].removeprefix("ERROR: ") if lines else "it does not say why"
+        said = error.stderr.decode(errors="replace").strip().splitlines() or ["it does not say why"]
+        why = next((line for line in reversed(said) if line.startswith("ERROR")), said[-1]).removeprefix("ERROR: ")
         raise InputError(
             f"pip cannot install {requirement}: {why}",
             where=f"--against {requirement}",
-            hint="name a wheel:FILE that is there, or a package:NAME==VERSION that pip finds",
+            hint="name a wheel:FILE that is there, or a package:NAME==VERSION that pip finds; where pip itself is "
+            "missing: `python -m ensurepip`",
         ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"pip could not be asked: {error}", where=requirement, hint="is pip installed?") from error
