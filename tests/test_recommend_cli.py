@@ -115,6 +115,14 @@ def test_what_deploys_it_is_all_of_standard_output(bench: Forked, tmp_path: Path
     assert content["emitted"] == found.stdout
 
 
+def test_the_page_is_there_where_a_form_cannot_express_what_is_recommended(bench: Forked, tmp_path: Path) -> None:
+    need = needing(tmp_path, quality_loss_below=0.01)
+    found = bench("recommend", GLYPHS, "--need", need, "--emit", "mig-parted", cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (3, "") and "is a CPU" in found.stderr
+    assert [page.name for page in (tmp_path / "reports").iterdir()] == ["recommendation-glyphs-cpu.html"]
+    assert "all of it, with reasons: reports/recommendation-glyphs-cpu.html" in found.stderr
+
+
 def test_nothing_is_emitted_where_nothing_is_recommended(bench: Forked, tmp_path: Path) -> None:
     need = needing(tmp_path, p99_ms=2, tenants=2)
     found = bench("recommend", GLYPHS, "--need", need, "--emit", "docker", cwd=tmp_path)

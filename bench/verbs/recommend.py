@@ -27,9 +27,10 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
     asked = read_need(Path(need))
     folders = [Path(text) for text in runs] or [newest_run(RESULTS)]
     found = answer(measured(read_runs(folders), "recommendation"), asked)
-    emitted = _emitted(found, emit)
     name = f"recommendation-{_name(found)}.html"
     write(Path(output), {name: recommendation.render(found)})
+    say(f"all of it, with reasons: {Path(output) / name}")
+    emitted = _emitted(found, emit)
     if as_json:
         content = to_json(found) | ({"emitted": emitted} if emit else {})
         json.dump(content, sys.stdout, indent=1, ensure_ascii=True, allow_nan=False)
@@ -40,7 +41,6 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
         sys.stdout.write(emitted or "")
     else:
         print_recommendation(found)
-    say(f"all of it, with reasons: {Path(output) / name}")
     if found.best:
         return 0
     return NOT_ENOUGH_EVIDENCE if found.only_lacks_evidence or not found.weighed else GATE_FAILED
