@@ -12,6 +12,7 @@ from bench.judge.recommend.candidates import Candidate, candidates
 from bench.judge.recommend.figures import Figure
 from bench.judge.recommend.ranking import Levels, best_of, is_tied, levelled, pairs_level
 from bench.judge.speedup import LEVEL, SpeedUp
+from bench.records import TrialRecord
 from bench.stored import StoredRun
 
 
@@ -48,6 +49,29 @@ def test_a_cell_that_was_measured_on_is_not_behind_for_its_later_blocks() -> Non
     (other,) = (item for item in found.weighed if item is not found.best)
     assert other.against_best is not None and other.against_best.low is not None and other.against_best.low > 1
     assert not found.ties
+
+
+def test_what_is_shown_to_be_ahead_takes_the_first_place() -> None:
+    """A third cell that was slow in the first blocks makes the one that has only those look better than it is."""
+    run = a100(["full"], ["fp32", "int8", "pruned"], blocks=40)
+
+    def per_s(trial: TrialRecord) -> float:
+        wobble = 1 + 0.001 * (trial.block * (3 if trial.optimization == "fp32" else 5) % 7 - 3) / 3
+        third = 500.0 if trial.block > 10 else 400.0
+        return {"fp32": 1000.0, "int8": 1020.0, "pruned": third}[trial.optimization] * wobble
+
+    trials = tuple(
+        trial.model_copy(update={"throughput_per_s": per_s(trial)})
+        for trial in run.trials
+        if trial.block <= 10 or trial.optimization != "fp32"
+    )
+    kept = {trial.id for trial in trials}
+    plan = run.plan.model_copy(update={"trials": tuple(one for one in run.plan.trials if one.id in kept)})
+    cells = by_name(StoredRun(run.folder, run.description, plan, trials))
+    levels = Levels(list(cells.values()))
+    ahead = levels.of(cells["fp32"], "throughput"), levels.of(cells["int8"], "throughput")
+    assert ahead[0] and ahead[1] and ahead[0] > ahead[1], "by levels fp32 leads"
+    assert best_of(list(cells.values()), "throughput", levels) is cells["int8"]
 
 
 def test_the_front_goes_by_levels_too() -> None:
