@@ -13,7 +13,6 @@ from bench.judge.compare.lost import Losses, broke, lost_blocks
 from bench.judge.compare.sides import Sided, Sides
 from bench.judge.contrasts import Contrast
 from bench.judge.evidence import Pairs, RunEvidence
-from bench.judge.metrics import P99, tail_needs
 from bench.judge.speedup import Cell
 
 NO_ENERGY = "told no energy"
@@ -94,9 +93,8 @@ class PairedCosts:
             count = len(pairs.differences)
             return Obstacle(f"{count} valid pairs of blocks, and {FEWEST} are the least", FEWEST - count)
         if asked.metric == "p99":
-            needs, fewest = tail_needs(P99), self._evidence.fewest_requests(asked.contrast, look)
-            if fewest < needs:  # leaving out the trials with too few would leave out the slow ones
-                return Obstacle(f"a p99 needs {needs} requests in each process, and one trial had {fewest}")
+            if few := telling.too_few_requests(self._evidence.fewest_requests(asked.contrast, look)):
+                return few
             if len(sizes := sorted(self._evidence.batch_sizes(asked.contrast))) > 1:
                 return Obstacle(f"p99 of requests of {' and '.join(map(str, sizes))} items: only equal ones compare")
         ours, theirs = (self._sided.tenants(cell) for cell in asked.contrast.cells)

@@ -11,7 +11,7 @@ from bench.judge.compare.day_to_day import Apart, Sample, apart
 from bench.judge.compare.days import days
 from bench.judge.compare.lost import broke
 from bench.judge.compare.matched import Matched, Part, batches_of
-from bench.judge.metrics import P99, fewest_requests, tail_needs
+from bench.judge.metrics import fewest_requests
 from bench.judge.series import Series
 from bench.records import Thresholds
 
@@ -54,8 +54,8 @@ def _obstacle(base: Sequence[Part], candidate: Sequence[Part], metric: Metric) -
         return broken
     if (silent := next((part for part in (*candidate, *base) if not part.tells(metric)), None)) is None:
         return None
-    if metric == "p99" and (fewest := fewest_requests(silent.valid)) < tail_needs(P99):
-        return Obstacle(f"a p99 needs {tail_needs(P99)} requests in each process, and one trial had {fewest}")
+    if metric == "p99" and (few := telling.too_few_requests(fewest_requests(silent.valid))):
+        return few
     return Obstacle(f"{silent.run.name} tells it in {len(silent.logs(metric))} of {len(silent.valid)} valid blocks")
 
 

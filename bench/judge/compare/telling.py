@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.judge.compare.comparison import Metric, cost
+from bench.judge.compare.comparison import Metric, Obstacle, cost
 from bench.judge.compare.lost import lost_blocks
 from bench.judge.metrics import P99, fewest_requests, tail_needs
 from bench.records import Plan, TrialRecord
@@ -29,3 +29,10 @@ def tells(metric: Metric, trials: Sequence[TrialRecord]) -> bool:
         return alike and fewest_requests(trials) >= tail_needs(P99)
     untold = [f"no {metric} was told" for trial in trials if cost(trial, metric) is None]
     return bool(trials) and lost_blocks(untold, len(trials)) is None
+
+
+def too_few_requests(fewest: int) -> Obstacle | None:
+    """For a p99. Leaving out the trials that have too few would leave out the slow ones."""
+    needs = tail_needs(P99)
+    said = f"a p99 needs {needs} requests in each process, and one trial had {fewest}"
+    return None if fewest >= needs else Obstacle(f"{said}; protocol.min_requests={needs} takes as many on both sides")
