@@ -64,8 +64,8 @@ def how_to_read(comparison: Comparison) -> list[str]:
     if thresholds:
         lines.append(
             f"thresholds: {thresholds}. regressed: shown to be slower, and not shown to be below the threshold. "
-            "not regressed: shown to be below it. Above 1 the candidate is faster; intervals are 95 %, and outcomes "
-            "are drawn at a stricter level (docs/compare.md)."
+            "not regressed: shown to be below it. Above 1 the candidate is faster; intervals are 95 % of a single "
+            "look, and outcomes are drawn at a stricter level (docs/compare.md)."
         )
     return lines
 
