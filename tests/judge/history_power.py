@@ -6,7 +6,7 @@ import math
 from functools import partial
 
 import numpy as np
-from nights import MODELS, NEAR, NOISE_SD, Draw, correlated, planted, score
+from planted_shifts import MODELS, NEAR, NOISE_SD, Draw, correlated, planted, score
 
 from bench.judge.history.changes import course
 from bench.report.progress import say

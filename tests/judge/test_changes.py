@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nights import MODELS, NOISE_SD, STEP, Array, planted, score
+from planted_shifts import MODELS, NOISE_SD, STEP, Array, night_after_night, planted, score
 
 from bench.judge.history.changes import FEWEST_RUNS, course
 
@@ -37,6 +37,24 @@ def test_five_shifts_in_500_nights_are_found(model: str) -> None:
 def test_five_shifts_in_500_nights_are_found_whatever_the_seed(model: str) -> None:
     scores = [five_shifts(model, seed) for seed in range(200)]
     assert sum(hits >= 4 and false <= 2 for hits, false in scores) >= 198
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_they_are_found_when_five_nights_of_them_are_measured(seed: int) -> None:
+    places, level = planted(np.random.default_rng([seed, 500]))
+    in_time, false = night_after_night(level + noisy("normal", seed, nights=500), places)
+    assert in_time >= 4 and false <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ALL)
+def test_they_are_found_in_time_whatever_the_seed(model: str) -> None:
+    scores = []
+    for seed in range(30):
+        places, level = planted(np.random.default_rng([seed, 500]))
+        scores.append(night_after_night(level + noisy(model, seed, nights=500), places))
+    assert sum(in_time >= 4 for in_time, _ in scores) >= 27
+    assert sum(false <= 2 for _, false in scores) >= 27
 
 
 @pytest.mark.slow
@@ -89,9 +107,43 @@ def test_a_steady_drift_is_called_so() -> None:
     assert found.drift == pytest.approx(math.exp(-0.1), abs=0.005)
 
 
-def test_a_staircase_is_no_drift() -> None:
-    found = course(np.repeat([0, -0.03, -0.06, -0.09], 60) + noisy("normal", 2, nights=240))
-    assert len(found.shifts) == 3 and found.drift is None
+@pytest.mark.parametrize(("steps", "nights"), [(3, 60), (3, 90), (5, 120), (3, 240)])
+def test_a_staircase_is_no_drift(steps: int, nights: int) -> None:
+    level = -0.03 * (np.arange(nights) * (steps + 1) // nights)
+    courses = [course(level + noisy("normal", seed, nights=nights)) for seed in range(20)]
+    assert sum(found.drift is not None for found in courses) <= 1
+    assert sum(len(found.shifts) == steps for found in courses) >= (8 if nights == 60 else 16)
+
+
+@pytest.mark.parametrize(("drop", "nights"), [(0.09, 60), (0.1, 100), (0.1, 300), (0.15, 120)])
+def test_a_drift_is_no_staircase(drop: float, nights: int) -> None:
+    courses = [course(np.linspace(0, -drop, nights) + noisy("normal", seed, nights=nights)) for seed in range(20)]
+    assert sum(found.drift is not None for found in courses) >= 19
+
+
+@pytest.mark.parametrize("odd", [0.0, -1.0], ids=["", "with an odd night beside it"])
+@pytest.mark.parametrize("after", [3, 4, 6])
+@pytest.mark.parametrize("left", [0.8, 0.5])
+def test_a_large_shift_of_the_last_nights_has_its_place_and_size(left: float, after: int, odd: float) -> None:
+    for seed in range(20):
+        values = noisy("normal", seed, nights=60 + after)
+        values[60:] += math.log(left)
+        values[57] += odd
+        (shift,) = course(values).shifts
+        assert shift.index == 60
+        assert shift.ratio == pytest.approx(left, rel=0.03)
+
+
+def test_a_shift_that_rests_on_few_nights_says_so() -> None:
+    level = np.repeat([0.0, -STEP], [60, 30])
+    values = level + noisy("normal", 0, nights=90)
+    (shift,) = course(values[:64]).shifts
+    assert shift.recent and shift.index == pytest.approx(60, abs=1)
+    (shift,) = course(values).shifts
+    assert not shift.recent
+    three = noisy("normal", 8, nights=41)
+    three[-2:] -= 0.05
+    assert course(three).shifts == (), "two that lie off, and one that does not"
 
 
 def test_short_series_say_so() -> None:
@@ -106,6 +158,12 @@ def test_a_series_that_hardly_moves_has_no_shifts() -> None:
     assert course([3.0] * 100).shifts == ()
     assert course(list(np.repeat([3.0, 3.001], 50))).noise == 0.001
     assert course(list(np.repeat([3.0, 3.001], 10))).shifts == ()
+
+
+@pytest.mark.parametrize("model", ["two tight modes, 20 % slow", "two tight modes, 50 % slow"])
+def test_noise_is_not_only_that_within_a_mode(model: str) -> None:
+    for seed in range(10):
+        assert 0.006 < (course(noisy(model, seed, nights=200)).noise or 0) < 0.014
 
 
 def test_values_with_ties_are_judged_too() -> None:

@@ -39,6 +39,12 @@ def test_a_shift_is_told_with_the_commit_that_coincides() -> None:
     assert change.coincides.recorded and change.coincides.offset == 0
 
 
+def test_a_large_shift_of_the_last_runs_is_told_with_the_commit_of_its_own_run() -> None:
+    ((_, change),) = history(nights(64, {60: 0.8}, commit=["aaa"] * 60 + ["bbb", "ccc", "ddd", "eee"])).changes
+    assert change.coincides.offset == 0
+    assert [(found.before, found.after) for found in change.coincides.differences] == [("aaa", "bbb")]
+
+
 def test_what_changed_a_run_beside_is_told_with_its_distance() -> None:
     change = history(nights(60, {30: 0.95}, commit=["aaa"] * 31 + ["bbb"] * 29)).changes[0][1]
     assert change.coincides.offset == 1 and len(change.coincides.differences) == 1
