@@ -118,8 +118,7 @@ esac
   [ -z "$changed" ] || printf 'with changes that are in no commit, so it cannot become the base:\n%s\n' "$changed"
   cat "$night"/*.md 2> /dev/null || tail -n 20 "$log"
   echo "all of it: $night"
-} > "$night/summary"
-cat "$night/summary"
+} | tee "$night/summary" # which is mailed even if the disk is full
 
 # Moved there whole: half a name, on a full disk, would be no commit. A base that was named is not the last good night's.
 if [ "$code" -eq 0 ] && [ -z "$changed" ] && { [ -z "$BASE" ] || [ "$base" = "$commit" ]; }; then
