@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,11 @@ class Run:
     def close(self) -> None:
         """Let other processes write to it, before this one ends."""
         self._lock.close()
+
+    def discard(self) -> None:
+        """Nothing was measured, and nothing is left of it."""
+        if not self.trials():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- writing ---
 

@@ -78,7 +78,7 @@ def test_a_slower_working_tree_is_found_and_told(project: Path) -> None:
 
 def test_the_same_version_is_not_slower(project: Path) -> None:
     git(project, "commit", "-qam", "slower")
-    code, (told,) = against(project, "--against", "HEAD", "thresholds.throughput=0.1")
+    code, (told,) = against(project, "--against", "HEAD", "thresholds.throughput=0.1", "protocol.blocks=8")
     assert [outcome["outcome"] for outcome in told["comparison"]] == ["not_regressed"], told["comparison"]
     assert code == 0
 

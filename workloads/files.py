@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.errors import InputError
@@ -12,6 +13,14 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def all_of(paths: Iterable[Path]) -> str:
+    """Hexadecimal SHA-256 over the names and contents of files, shortened: one of many that are compared, not kept."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{sha256(path)}\0".encode())
+    return digest.hexdigest()[:16]
 
 
 def existing(path: str, option: str) -> Path:

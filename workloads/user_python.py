@@ -16,7 +16,7 @@ from bench.contract import Array, Arrays, Evaluation, Workload, plugin
 from bench.errors import ConfigError, InputError
 from bench.git import python_state
 from workloads.dotted import Dotted
-from workloads.files import existing, sha256
+from workloads.files import all_of, existing, sha256
 from workloads.options import EmptyIfNull, Keywords
 from workloads.synthetic import EVALUATION_SEED, InputSpec
 
@@ -66,7 +66,7 @@ class UserPython(Workload):
             named["inputs_factory"] = self.inputs_factory
         return {
             "checkout": python_state(self._dotted("factory").source().parent),
-            "sources": {role: [path, *map(sha256, self._dotted(role).sources())] for role, path in named.items()},
+            "sources": {role: [path, all_of(self._dotted(role).sources())] for role, path in named.items()},
             "kwargs": self.kwargs,
             "model": self.model,
             "inputs": {name: spec.model_dump(mode="json") for name, spec in self.input_specs.items()},

@@ -79,6 +79,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
 def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """How to read the table, and all that is not in it with its reason."""
     lines = [_speed_ups(plan)]
+    lines += [f"*.{base}: the version that the same without {base} is compared with." for base in plan.against]
     if plan.measures == "start_up":
         lines.append("start-up: seconds from creating the first tenant until the last has answered once.")
     if few := [row.p99_requests for row in rows if row.p50_ms is not None and row.p99_ms is None]:

@@ -55,7 +55,7 @@ def print_brief(entries: Sequence[Entry]) -> None:
                     words.quality(verdict),
                 )
                 table.add_row(*(escape(cell) for cell in cells))
-    if spoken:
+    if table.row_count:
         console.print(table)
     for line in _notes(entries, spoken):
         console.print(escape(line), soft_wrap=True)
@@ -68,7 +68,11 @@ def _notes(entries: Sequence[Entry], spoken: Sequence[Entry]) -> list[str]:
         lines.append(
             "These verdicts are about this device. The claims speak of other hardware, for which they never count."
         )
-    silent = Counter(entry.verdict for entry in entries if entry not in spoken)
+    silent = Counter(
+        "settled by a specification" if entry.claim.settled else entry.verdict
+        for entry in entries
+        if entry not in spoken
+    )
     if silent:
         said = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in silent.most_common())
         lines.append(f"Of {len(entries)} claims {len(entries) - len(spoken)} are not touched by this run ({said}).")

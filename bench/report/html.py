@@ -38,6 +38,7 @@ def render(report: Report) -> str:
     return page(
         "report.html.j2",
         summary=summary.summary(report),
+        claims=len(report.entries),
         groups=verdict_table.groups(report.entries),
         untested=verdict_table.untested(report.entries),
         forests=forest.forests(report.entries),

@@ -24,7 +24,7 @@ def render(report: Report) -> str:
     lines += [f"- {name}: {plain(value)}" for name, value in head.facts]
     lines += ["", plain(head.paragraph), ""]
     lines += [line for warning in head.warnings for line in (f"> **Note.** {plain(warning)}", "")]
-    lines += _verdicts(report)
+    lines += _verdicts(report) if report.entries else []
     for run in report.runs:
         lines += _run(run)
     return "\n".join(lines).rstrip() + "\n"

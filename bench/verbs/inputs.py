@@ -22,6 +22,7 @@ class Inputs:
     """Everything that is to be judged, read."""
 
     claims: Mapping[str, Claim]
+    claims_chosen: bool
     runs: Sequence[StoredRun]
     published: Mapping[str, Published]
 
@@ -30,7 +31,8 @@ def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
     """Paths are runs, yaml files of published figures, or folders of either; without any, the newest run is meant.
     `claims=[...]` chooses claims, otherwise all are judged. Rehearsals are refused."""
     paths = [Path(text) for text in arguments if not _is_option(text)]
-    claims = _claims([text for text in arguments if _is_option(text)], config_dirs)
+    options = [text for text in arguments if _is_option(text)]
+    claims = _claims(options, config_dirs)
     files = [file for path in paths for file in _files(path)]
     folders = [path for path in paths if not _files(path)]
     _check(paths)
@@ -42,7 +44,7 @@ def read_inputs(arguments: Sequence[str], config_dirs: Sequence[str]) -> Inputs:
             planned = run.claims.get(name)
             if planned and planned.measurable and claim.measurable and planned != claim:
                 say(f"note: the claim {name} is not as it was when {run.name} was planned")
-    return Inputs(claims, measured(runs, "verdict"), _published(files))
+    return Inputs(claims, bool(options), measured(runs, "verdict"), _published(files))
 
 
 def _files(path: Path) -> list[Path]:

@@ -14,13 +14,15 @@ from bench.errors import StoreError
 from bench.report import html, json_form, markdown, tables_csv
 from bench.report.data import Report, build
 from bench.report.progress import say
-from bench.verbs.inputs import read_inputs
+from bench.verbs.inputs import Inputs, read_inputs
 
 
 def run(arguments: Sequence[str], config_dirs: Sequence[str], output: str, as_json: bool) -> int:
     """Judge, render, write; tell the paths on standard error and the HTML's (or the JSON) on standard output."""
     inputs = read_inputs(arguments, config_dirs)
-    report = build(inputs.claims, inputs.runs, inputs.published)
+    # A run that is there to compare two versions was asked about no claim, and its report is not about twenty others.
+    claims = inputs.claims if inputs.claims_chosen or not _compares(inputs) else {}
+    report = build(claims, inputs.runs, inputs.published)
     name = file_name(report)
     forms = {
         f"{name}.html": html.render(report),
@@ -38,6 +40,10 @@ def run(arguments: Sequence[str], config_dirs: Sequence[str], output: str, as_js
     else:
         sys.stdout.write(f"{folder / name}.html\n")
     return 0
+
+
+def _compares(inputs: Inputs) -> bool:
+    return bool(inputs.runs) and not inputs.published and all(r.plan.against and not r.claims for r in inputs.runs)
 
 
 def file_name(report: Report) -> str:

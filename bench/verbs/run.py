@@ -14,7 +14,7 @@ from bench import clock
 from bench.composition import CONFIG, user_folders
 from bench.config import Experiment, load_experiments
 from bench.devices.fingerprint import fingerprint
-from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE, Interrupted
+from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE, ConfigError, InfeasibleHere, Interrupted
 from bench.measure import artifacts
 from bench.plan.planner import make_plan
 from bench.records import Plan
@@ -80,7 +80,11 @@ def _start(experiment: Experiment, plan: Plan, as_json: bool) -> dict[str, Any]:
             "fingerprint": fingerprint(experiment.device, detect_energy=not experiment.device.rehearsal),
         },
     )
-    return conduct(experiment, plan, stored, as_json, begun=False)
+    try:
+        return conduct(experiment, plan, stored, as_json, begun=False)
+    except (ConfigError, InfeasibleHere):  # something that the user has to mend before it can begin
+        stored.discard()
+        raise
 
 
 def _exit_code(results: Sequence[Mapping[str, Any]]) -> int:

@@ -13,6 +13,7 @@ from pages import Page
 from bench.report import html, json_form, markdown
 from bench.report.data import Report, build
 from bench.stored import read_run
+from bench.verbs import report as report_verb
 
 EVIL = "</script><img src=x onerror=alert(1)> | **a**"
 
@@ -68,3 +69,16 @@ def test_what_a_record_says_stays_text(tmp_path: Path) -> None:
     assert not [element for element in Page(html.render(found)).elements if element.name == "img"]
     assert "<img" not in MarkdownIt("gfm-like", {"linkify": False}).render(markdown.render(found))
     json.dumps(json_form.to_json(found), allow_nan=False)
+
+
+def test_a_run_that_is_there_for_two_versions_answers_that_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And is not put to two dozen claims that nobody asked it about."""
+    made(tmp_path / "a-run")
+    report_verb.run([str(tmp_path / "a-run")], (), str(tmp_path / "out"), as_json=False)
+    page = (tmp_path / "out" / "a-run.html").read_text()
+    assert page.index("1 regressed") < page.index(">Results</h2>")
+    assert "not testable" not in page
+    report_verb.run([str(tmp_path / "a-run"), "claims=[pruning]"], (), str(tmp_path / "asked"), as_json=False)
+    assert "pruning" in (tmp_path / "asked" / "a-run.html").read_text()

@@ -108,12 +108,8 @@ def _change(change: Change, text: str, kind: str, ends: list[float], x: Scale, y
 
 
 def _intervals(points: Sequence[Point], x: Scale, y: Scale) -> Markup:
-    lines = "".join(
-        f"M{x(place):.1f} {y(point.low):.1f}V{y(point.high):.1f}"
-        for place, point in enumerate(points)
-        if point.low is not None and point.high is not None
-    )
-    return tag("path", d=lines, class_="within") if lines else Markup("")
+    lines = "".join(f"M{x(place):.1f} {y(point.low):.1f}V{y(point.high):.1f}" for place, point in enumerate(points))
+    return tag("path", d=lines, class_="within")
 
 
 def _dots(points: Sequence[Point], x: Scale, y: Scale) -> Markup:

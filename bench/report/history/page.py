@@ -93,7 +93,7 @@ def _shown(series: Trend, ident: str, numbers: dict[int, int]) -> Shown:
     if series.course.too_few:
         remarks.append(words.too_few(series))
     if series.without:
-        remarks.append(f"{counted(len(series.without), 'run')} without a valid block of it: {_names(series.without)}.")
+        remarks.append(f"{words.without(series)}: {_names(series.without)}.")
     return Shown(ident, series, mine, remarks, picture(series, ident, mine))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from bench.judge.compare.comparison import FEWEST
 from bench.judge.history.changes import FEWEST_RUNS, Pending
 from bench.judge.history.coincidence import Coincidence, Night
 from bench.judge.history.history import Change, History, Metric, Trend
@@ -151,6 +152,12 @@ def too_few(series: Trend) -> str:
     """Of a series that cannot be judged yet."""
     runs = counted(len(series.points), "run")
     return f"{runs}: shifts are looked for from {FEWEST_RUNS} on."
+
+
+def without(series: Trend) -> str:
+    """Runs that give it no point; empty without any."""
+    runs = counted(len(series.without), "run")
+    return f"{runs} with fewer than {FEWEST} valid blocks of it" if series.without else ""
 
 
 def noise(series: Trend) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from bench.judge.ledger import Entry
 from bench.judge.untold import source, untold
 from bench.judge.verdicts import Verdict
+from bench.report.compare.words import headline
 from bench.report.data import Report, RunReport
 from bench.report.numbers import counted
 from bench.report.words import SIGNS
@@ -102,8 +103,11 @@ def _paragraph(report: Report, claims: Tally, beside: Tally) -> str:
     sources = [counted(len(report.runs), "run")] if report.runs else []
     if report.published:
         sources.append(counted(len(report.published), "file of published figures", "files of published figures"))
+    compared = [headline(run.compared) + "." for run in report.runs if run.compared]
+    if not report.entries:
+        return " ".join(compared)
     held = f"{counted(len(report.entries), 'claim')} put to {' and '.join(sources)}."
-    sentences = [held, f"On the hardware that they speak of: {_said(claims.counts)}."]
+    sentences = [*compared, held, f"On the hardware that they speak of: {_said(claims.counts)}."]
     if beside.counts:
         devices = sorted({verdict.device for verdict in others(report.entries) if verdict.device})
         sentences.append(f"On other hardware ({', '.join(devices)}), which counts for none of them: ")
