@@ -33,7 +33,7 @@ def described(number: int, **fingerprint: Any) -> dict[str, Any]:
 
 
 def night(
-    number: int, levels: Mapping[str, float], blocks: int = 3, description: Mapping[str, Any] | None = None,
+    number: int, levels: Mapping[str, float], blocks: int = 6, description: Mapping[str, Any] | None = None,
     made: Plan | None = None, fields: Mapping[str, Any] | None = None,
 ) -> StoredRun:  # fmt: skip
     """One run. `levels`: items per second of each optimization; blocks lie half a per cent apart. `fields`: of every

@@ -112,11 +112,9 @@ def test_a_point_is_the_mean_of_valid_blocks_with_its_interval() -> None:
         trials=tuple(t.model_copy(update={"status": "invalid"}) if t.block == 1 else t for t in run.trials),
     )
     (point,) = series(history([lost]), "fp32").points
-    assert (point.valid, point.planned) == (2, 3)
+    assert (point.valid, point.planned) == (5, 6)
     assert point.value == pytest.approx(100.25, abs=0.01)
-    assert point.low and point.high and point.low < point.value < point.high
-    (point,) = series(history(quiet(1, blocks=1)), "fp32").points
-    assert point.low is point.high is None
+    assert point.low < point.value < point.high
 
 
 def test_a_cell_without_a_valid_block_is_no_point_and_the_run_is_named() -> None:
@@ -131,6 +129,27 @@ def test_a_cell_without_a_valid_block_is_no_point_and_the_run_is_named() -> None
     assert len(found.points) == 1 and found.without == (second.name,)
 
 
+def test_what_decides_nothing_elsewhere_is_no_point_either() -> None:
+    """Else twelve smoke runs after many of another protocol would be a shift."""
+    made = plan(CELLS, blocks=12, looks=(), look_level=None, protocol="smoke")
+    smoke = [night(number, {"fp32": 90.0, "int8_ort": 900.0}, made=made) for number in range(30, 42)]
+    found = history([*quiet(30), *smoke])
+    assert found.changes == [] and len(series(found, "fp32").points) == 30
+    assert [item.where for item in found.set_aside] == [run.name for run in smoke]
+    assert "protocol smoke" in found.set_aside[0].why
+
+    told = Imported(tool="other", missing=("blocks",))
+    (imported,) = history(
+        [replace(run, plan=run.plan.model_copy(update={"imported": told})) for run in quiet(1)]
+    ).set_aside
+    assert "has no blocks" in imported.why
+
+    short = night(1, {"fp32": 100.0, "int8_ort": 1000.0}, blocks=4)
+    found = history([*quiet(1), short])
+    assert series(found, "fp32").without == (short.name,) and len(found.nights) == 1
+    assert [item.where for item in found.set_aside] == [short.name] and "5 valid blocks" in found.set_aside[0].why
+
+
 def test_p99_needs_its_requests_and_energy_its_counter() -> None:
     assert {one.key.metric for one in history(quiet(2)).series} == {"throughput"}
     many = {"tenant_requests": (6000,), "requests": 6000, "telemetry": {"energy_per_item_j": 0.5}}
@@ -141,7 +160,7 @@ def test_p99_needs_its_requests_and_energy_its_counter() -> None:
 
 
 def test_a_longer_start_up_is_slower() -> None:
-    made = plan(CELLS, blocks=3, measures="start_up", looks=(), look_level=None)
+    made = plan(CELLS, blocks=6, measures="start_up")
     runs = []
     for number in range(40):
         start_s = (2.0 if number < 20 else 2.2) * (1 + 0.002 * (number * 3 % 7))
@@ -154,7 +173,7 @@ def test_a_longer_start_up_is_slower() -> None:
 
 def test_the_version_that_it_was_measured_against_is_no_part_of_it() -> None:
     cells = {"full": ("fp32",), "full.container": ("fp32",)}
-    made = plan(cells, blocks=3, against={"container": "process"}, again="fp32_again")
+    made = plan(cells, blocks=6, against={"container": "process"}, again="fp32_again")
     found = history([night(0, {"fp32": 100.0}, made=made)])
     assert [one.key.partition for one in found.series] == ["full"]
 

@@ -108,7 +108,7 @@ def test_odd_runs_stand_at_the_edge_and_tell_their_value(runs: list[StoredRun]) 
     page = Page(history_page.render(history(odd)))
     (arrow,) = [text for text in page.all("text") if text.text == "▾"]
     assert arrow.attributes["class"] == "odd"
-    assert "20260121-020000-nightly: 300 items/s, 3 of 3 blocks valid" in page.source
+    assert "20260121-020000-nightly: 300 items/s, 6 of 6 blocks valid" in page.source
 
 
 def test_json_has_points_and_changes(told: History) -> None:

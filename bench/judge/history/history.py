@@ -9,12 +9,17 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal
 
+from bench.judge.compare.comparison import FEWEST
 from bench.judge.differences import Difference, differences
+from bench.judge.evidence import own_trials
 from bench.judge.history.changes import LEVEL, Course, Pending, Shift, course
 from bench.judge.history.coincidence import Coincidence, Night, Options, coincidence
-from bench.judge.metrics import P99, speed, tail_needs
+from bench.judge.metrics import P99, energy_per_item_j, fewest_requests, speed, tail_needs
+from bench.judge.reasons import no_look
 from bench.judge.series import Series
+from bench.judge.speedup import Cell
 from bench.judge.statistics import Paired, ratio
+from bench.judge.untold import without_blocks
 from bench.judge.when import measured_at
 from bench.records import Plan, TrialRecord
 from bench.stored import GREATEST, SetAside, StoredRun
@@ -35,12 +40,12 @@ class Key(Series):
 @dataclass(frozen=True)
 class Point:
     """One run of a series. value: geometric mean over valid blocks: items per second, seconds (start_up), milliseconds
-    (p99), joules for an item (energy). low, high: its 95 % interval within the run; None of one block."""
+    (p99), joules for an item (energy). low, high: its 95 % interval within the run."""
 
     night: Night
     value: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     valid: int
     planned: int
 
@@ -59,7 +64,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Trend:
-    """`without`: runs that were to measure it and have no valid block of it."""
+    """`without`: runs that were to measure it and have fewer than FEWEST valid blocks of it."""
 
     key: Key
     points: tuple[Point, ...]
@@ -102,8 +107,12 @@ def history(runs: Iterable[StoredRun | SetAside]) -> History:
         when = measured_at(run)
         assert when is not None  # _useless says so
         night = Night(run.name, when, _without_claims(run.description))
-        nights.append(night)
-        for key, chosen, point in _points(run, night):
+        told = list(_points(run, night))
+        if any(point for *_, point in told):
+            nights.append(night)
+        else:
+            aside.append(SetAside(run.name, f"none of its series has {FEWEST} valid blocks, the fewest that count"))
+        for key, chosen, point in told:
             options[key] = chosen
             if point:
                 points.setdefault(key, []).append(point)
@@ -133,41 +142,41 @@ def _useless(run: StoredRun) -> str | None:
         return "it is a rehearsal: its numbers are of no device"
     if not any(trial.status == "ok" for trial in run.trials):
         return "it has no valid trial"
+    if strange := without_blocks(run.plan):
+        return strange
+    if run.plan.imported is None and (run.plan.look_level is None or not run.plan.looks):
+        return no_look(run.plan, run.plan.blocks)
     if measured_at(run) is None:
         return "nothing tells when it was measured: neither run.json nor the folder's name"
     return None
 
 
 def _points(run: StoredRun, night: Night) -> Iterator[tuple[Key, Options, Point | None]]:
-    """Of each cell of the version that the run is about; None where it was to be measured and no block is valid."""
+    """Of each cell of the version that the run is about; None where it was to be measured and too few blocks are
+    valid."""
     plan = run.plan
-    planned: dict[tuple[str, str], int] = {}
-    options: dict[tuple[str, str], Options] = {}
-    for trial in plan.trials:
-        cell = trial.partition, trial.optimization
-        if trial.isolation not in plan.against and trial.optimization != plan.again:
-            planned[cell] = planned.get(cell, 0) + 1
-            options[cell] = Options(trial.optimization, trial.division, trial.isolation, trial.neighbours)
-    valid: dict[tuple[str, str], list[TrialRecord]] = {cell: [] for cell in planned}
+    valid: dict[Cell, list[TrialRecord]] = {}
     for found in run.trials:
-        if found.status == "ok" and (found.partition, found.optimization) in valid:
-            valid[found.partition, found.optimization].append(found)
-    for cell, trials in valid.items():
+        if found.status == "ok":
+            valid.setdefault((found.partition, found.optimization), []).append(found)
+    for cell, planned in own_trials(plan).items():
+        first = planned[0]
+        options = Options(first.optimization, first.division, first.isolation, first.neighbours)
         for metric in METRICS:
-            values = _values(plan, trials, metric)
-            if values or metric == plan.measures:
+            values = _values(plan, valid.get(cell, []), metric)
+            enough = len(values) >= FEWEST
+            if enough or metric == plan.measures:
                 key = Key(plan.device, plan.workload, plan.scenario, *cell, metric)
-                yield key, options[cell], _point(night, values, planned[cell]) if values else None
+                yield key, options, _point(night, values, len(planned)) if enough else None
 
 
 def _values(plan: Plan, trials: Sequence[TrialRecord], metric: Metric) -> list[float]:
-    """Of every trial that tells, in the metric's own unit."""
+    """Of every valid trial that tells, in the metric's own unit."""
     if metric == "energy":
-        told = (trial.telemetry.get("energy_per_item_j", 0.0) for trial in trials)
-        return [value for value in told if 1 / GREATEST <= value <= GREATEST]
+        told = (energy_per_item_j(trial) for trial in trials)
+        return [value for value in told if value and 1 / GREATEST <= value <= GREATEST]
     if metric == "p99":
-        fewest = min((min(trial.tenant_requests, default=0) for trial in trials), default=0)
-        if plan.measures == "start_up" or fewest < tail_needs(P99):
+        if plan.measures == "start_up" or fewest_requests(trials) < tail_needs(P99):
             return []
         return [1e3 / found for trial in trials if (found := speed(trial, "p99"))]
     if metric != plan.measures:
@@ -178,15 +187,9 @@ def _values(plan: Plan, trials: Sequence[TrialRecord], metric: Metric) -> list[f
 
 def _point(night: Night, values: Sequence[float], planned: int) -> Point:
     paired = Paired.of([math.log(value) for value in values])
-    low, high = paired.interval(LEVEL) or (None, None)
-    return Point(
-        night,
-        ratio(paired.mean),
-        None if low is None else ratio(low),
-        None if high is None else ratio(high),
-        len(values),
-        planned,
-    )
+    half = paired.half_width(LEVEL)
+    low, high = ratio(paired.mean - half), ratio(paired.mean + half)
+    return Point(night, ratio(paired.mean), low, high, len(values), planned)
 
 
 def _series(

@@ -11,7 +11,6 @@ from bench.judge.history.history import Change, History, Trend
 from bench.report.history import words
 from bench.report.history.chart import picture
 from bench.report.html import page
-from bench.report.numbers import counted
 
 MOST_CHANGES, MOST_PICTURES, MOST_QUIET, MOST_ASIDE = 300, 80, 1000, 200
 FEW = 6
