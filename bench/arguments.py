@@ -92,8 +92,8 @@ def _judging(verbs: Verbs) -> None:
     )  # fmt: skip
     compare.add_argument(
         "--day-to-day", metavar="SHARE",
-        help="how much runs of the same thing differ from day to day (standard deviation); without it three BASE runs "
-        "or more measure it, and for one or two 1 %% is assumed",
+        help="how much runs of the same thing differ from day to day (standard deviation); without it BASE runs "
+        "of three days or more measure it, and for one or two 1 %% is assumed",
     )  # fmt: skip
     compare.add_argument("--markdown", metavar="FILE", help="write a summary for a CI's page")
     compare.add_argument("--junit", metavar="FILE", help="write JUnit XML, one case for each series")
