@@ -132,10 +132,24 @@ def test_the_terminal_tells_the_same(told: History, capsys: pytest.CaptureFixtur
     assert "possible: int8_ort on full" in said
 
 
+def test_a_shift_of_few_runs_says_so_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    young = history(nights(64, {60: 0.97}))
+    page = Page(history_page.render(young))
+    (table,) = [table for table in page.all("table") if table.attributes.get("id") == "shift-table"]
+    assert "recent: of 4 runs, and more may withdraw it" in table.text
+    assert "larger than they are" in table.text, "sizes are of those that were found"
+    print_history(young)
+    assert "recent: of 4 runs" in " ".join(capsys.readouterr().out.split())
+    by_name = {series["optimization"]: series for series in to_json(young)}
+    assert [change["recent"] for change in by_name["int8_ort"]["changes"]] == [True]
+    old = history(nights(64, {30: 0.97}))
+    assert "recent:" not in history_page.render(old)
+
+
 def test_sizes_are_percents_or_factors_with_words_by_metric(told: History) -> None:
     _, change = told.changes[0]
     assert re.fullmatch(r"−\d\.\d % \[−\d\.\d, −\d\.\d\]", history_words.size(change))
     large = replace(change, shift=Shift(30, 3.0, 2.9, 3.1, 30, 30), better=True)
     assert history_words.size(large) == "3x [2.9, 3.1]"
-    assert history_words.direction("energy", change) == "more energy"
-    assert history_words.direction("p99", large) == "faster"
+    assert history_words.direction("energy", change) == "more energy for each item"
+    assert history_words.direction("p99", large) == "shorter p99"

@@ -25,17 +25,19 @@ def print_history(history: History) -> None:
         for series, change in changes[:MOST_CHANGES]:
             of = str(series.key) + (f", {series.key.device}" if several else "")
             size = f"{words.direction(series.key.metric, change)} {words.size(change)}"
+            if told := words.recent(change):
+                size += f"\n{told}"
             metric = words.NAMES[series.key.metric]
             coincides = "; ".join(words.coincides(change.coincides))
             table.add_row(*map(escape, (change.first.name, of, metric, size, coincides)))
         console.print(table)
     if len(changes) > MOST_CHANGES:
         console.print(f"and {len(changes) - MOST_CHANGES} older ones, on the page")
-    told = notes(history)
-    for note in told[:MOST_NOTES]:
-        console.print(escape(note), soft_wrap=True)
-    if len(told) > MOST_NOTES:
-        console.print(f"and {len(told) - MOST_NOTES} more such notes, on the page")
+    lines = notes(history)
+    for line in lines[:MOST_NOTES]:
+        console.print(escape(line), soft_wrap=True)
+    if len(lines) > MOST_NOTES:
+        console.print(f"and {len(lines) - MOST_NOTES} more such notes, on the page")
 
 
 def notes(history: History) -> list[str]:

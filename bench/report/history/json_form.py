@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.judge.history.changes import Pending
 from bench.judge.history.history import Change, History, Point, Trend
-from bench.report.history.words import UNITS, WORSE
+from bench.report.history.words import UNITS, direction
 
 
 def to_json(history: History) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def _change(series: Trend, change: Change) -> dict[str, Any]:
         "when": change.first.when.isoformat(),
         "ratio": shift.ratio,
         "better": change.better,
-        "direction": WORSE[series.key.metric][change.better],
+        "direction": direction(series.key.metric, change),
     }
     if isinstance(shift, Pending):
         found |= {"runs": shift.runs, "more_runs_needed": shift.awaited}
@@ -69,6 +69,7 @@ def _change(series: Trend, change: Change) -> dict[str, Any]:
             "high": shift.high,
             "runs_before": shift.runs_before,
             "runs_after": shift.runs_after,
+            "recent": shift.recent,
         }
     coincides = change.coincides
     return found | {

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from bench.judge.compare.comparison import FEWEST
+from bench.judge.compare.wording import WORSE
 from bench.judge.history.changes import FEWEST_RUNS, Pending
 from bench.judge.history.coincidence import Coincidence, Night
 from bench.judge.history.history import Change, History, Metric, Trend
@@ -15,19 +16,13 @@ UNITS: Mapping[Metric, str] = {"throughput": "items/s", "start_up": "s", "p99": 
 NAMES: Mapping[Metric, str] = {
     "throughput": "throughput", "start_up": "start-up", "p99": "p99 latency", "energy": "energy per item",
 }  # fmt: skip
-WORSE: Mapping[Metric, tuple[str, str]] = {
-    "throughput": ("slower", "faster"),
-    "start_up": ("slower", "faster"),
-    "p99": ("slower", "faster"),
-    "energy": ("more energy", "less energy"),
-}
-"""How a metric is said to be worse, and better."""
 MOST_DIFFERENCES = 6
 MOST_TIMES = 2.0
 """From a factor of two on, and below a half, a change is told as a factor: percents mislead there."""
 
 
 def direction(metric: Metric, change: Change) -> str:
+    """As a comparison says it."""
     return WORSE[metric][change.better]
 
 
@@ -37,8 +32,16 @@ def size(change: Change) -> str:
     if isinstance(shift, Pending):
         return _size(shift.ratio)
     if _as_percent(shift.low) and _as_percent(shift.high):
-        return f"{_size(shift.ratio)} [{_percent(shift.low)}, {_percent(shift.high)}]"
+        return f"{_size(shift.ratio)} [{_signed(shift.low)}, {_signed(shift.high)}]"
     return f"{shift.ratio:.3g}x [{shift.low:.3g}, {shift.high:.3g}]"
+
+
+def recent(change: Change) -> str:
+    """That it rests on few runs; empty for one that does not."""
+    shift = change.shift
+    if isinstance(shift, Pending) or not shift.recent:
+        return ""
+    return f"recent: of {counted(shift.runs_after, 'run')}, and more may withdraw it"
 
 
 def short_size(change: Change) -> str:
@@ -140,10 +143,10 @@ def _as_percent(ratio: float) -> bool:
 
 
 def _size(ratio: float) -> str:
-    return f"{_percent(ratio)} %" if _as_percent(ratio) else f"{ratio:.3g}x"
+    return f"{_signed(ratio)} %" if _as_percent(ratio) else f"{ratio:.3g}x"
 
 
-def _percent(ratio: float) -> str:
+def _signed(ratio: float) -> str:
     """With a sign, and a minus that lines up with a plus."""
     return f"{100 * (ratio - 1):+.1f}".replace("-", "\u2212")
 
