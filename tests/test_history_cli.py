@@ -40,7 +40,7 @@ def test_the_shift_is_told_with_its_commit(results: Path, tmp_path: Path, capsys
     assert bench("history", results, "--output", tmp_path / "reports") == 0
     said, beside = capsys.readouterr()
     assert "1 shift in 1 of 2 series over 60 runs, 1 for the worse" in said
-    assert "commit aaa → bbb" in said and "slower −" in said
+    assert "bench's commit aaa → bbb" in said and "slower −" in said
     assert said.splitlines()[-1] == f"{tmp_path}/reports/history.html"
     assert "set aside: 20260106-020000-nightly: this run's plan cannot be read" in beside
     assert "set aside: 20260110-020000-nightly: it is a rehearsal" in beside
@@ -55,7 +55,7 @@ def test_json_is_printed_and_stored(results: Path, tmp_path: Path, capsys: pytes
     found = json.loads(printed)
     assert [len(series["points"]) for series in found] == [60, 60]
     (change,) = [change for series in found for change in series["changes"]]
-    assert change["run"] == "20260210-020000-nightly" and change["coincides_with"][0]["name"] == "commit"
+    assert change["run"] == "20260210-020000-nightly" and change["coincides_with"][0]["name"] == "bench's commit"
 
 
 def test_results_is_where_it_looks_unless_told(

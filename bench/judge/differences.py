@@ -33,7 +33,7 @@ OPEN = ("environment", "config")
 
 NAMES: Mapping[Path, str] = {
     ("fingerprint", "project_commit"): "project commit",
-    ("fingerprint", "commit"): "commit",
+    ("fingerprint", "commit"): "bench's commit",
     ("fingerprint", "bench"): "bench",
     ("fingerprint", "versions", "bench"): "bench",
     ("fingerprint", "gpu", "driver"): "GPU driver",

@@ -59,7 +59,7 @@ def told(after: dict[str, Any], before: dict[str, Any] = MADE_UP) -> list[str]:
 
 
 def test_what_a_speed_depends_on_is_named_as_people_name_it() -> None:
-    assert told(changed("fingerprint", "commit", to="bbb")) == ["commit aaa → bbb"]
+    assert told(changed("fingerprint", "commit", to="bbb")) == ["bench's commit aaa → bbb"]
     assert told(changed("fingerprint", "gpu", "driver", to="580.2")) == ["GPU driver 570.1 → 580.2"]
     assert told(changed("fingerprint", "versions", "torch", to="2.13.0")) == ["torch 2.12.0 → 2.13.0"]
     assert told(changed("fingerprint", "versions", "torchao", to="0.18")) == ["torchao unset → 0.18"]
@@ -99,7 +99,7 @@ def test_the_commit_comes_first_and_the_configuration_last() -> None:
     after["fingerprint"]["versions"]["torch"] = after["subject"]["libraries"]["torch"] = "2.13.0"
     after["fingerprint"]["gpu"]["driver"] = after["fingerprint"]["gpu"]["devices"][0]["driver"] = "580.2"
     names = [difference.name for difference in differences(MADE_UP, after)]
-    assert names == ["commit", "GPU driver", "torch", "configuration protocol window_s"]
+    assert names == ["bench's commit", "GPU driver", "torch", "configuration protocol window_s"]
 
 
 def test_a_setting_that_is_missing_is_unset_and_a_fact_that_is_missing_is_unknown() -> None:

@@ -35,7 +35,7 @@ def test_a_shift_is_told_with_the_commit_that_coincides() -> None:
     assert one.key.optimization == "int8_ort"
     assert change.shift.ratio == pytest.approx(0.95, abs=0.01) and not change.better
     assert (change.before.name, change.first.name) == ("20260130-020000-nightly", "20260131-020000-nightly")
-    assert [str(difference) for difference in change.coincides.differences] == ["commit aaa → bbb"]
+    assert [str(difference) for difference in change.coincides.differences] == ["bench's commit aaa → bbb"]
     assert change.coincides.recorded and change.coincides.offset == 0
 
 

@@ -37,7 +37,7 @@ def told(runs: list[StoredRun]) -> History:
 def test_the_page_tells_the_shift_and_what_coincides(told: History) -> None:
     page = Page(history_page.render(told))
     (table,) = [table for table in page.all("table") if table.attributes.get("id") == "shift-table"]
-    assert "2026-01-31" in table.text and "commit aaa → bbb" in table.text and "slower" in table.text
+    assert "2026-01-31" in table.text and "bench's commit aaa → bbb" in table.text and "slower" in table.text
     assert "1 shift in 1 of 2 series over 60 runs, 1 for the worse" in page.all("h1")[0].text
     (chart,) = [svg for svg in page.all("svg") if svg.attributes.get("class") == "chart"]
     assert "1: −" in chart.text and "possible" in chart.text
@@ -118,7 +118,7 @@ def test_json_has_points_and_changes(told: History) -> None:
     (change,) = by_name["int8_ort"]["changes"]
     assert change["run"] == "20260131-020000-nightly" and change["direction"] == "slower"
     assert change["low"] < change["ratio"] < change["high"] < 1
-    assert change["coincides_with"] == [{"name": "commit", "before": "aaa", "after": "bbb"}]
+    assert change["coincides_with"] == [{"name": "bench's commit", "before": "aaa", "after": "bbb"}]
     assert by_name["int8_ort"]["possible"]["more_runs_needed"] >= 1
     levels = by_name["int8_ort"]["levels"]
     assert [level["runs"] for level in levels] == [30, 30]
@@ -128,7 +128,7 @@ def test_the_terminal_tells_the_same(told: History, capsys: pytest.CaptureFixtur
     print_history(told)
     said = " ".join(capsys.readouterr().out.split())
     assert "1 shift in 1 of 2 series over 60 runs" in said
-    assert "commit aaa → bbb" in said and "20260131-020000-nightly" in said
+    assert "bench's commit aaa → bbb" in said and "20260131-020000-nightly" in said
     assert "possible: int8_ort on full" in said
 
 
