@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 from bench.judge import ledger, table
 from bench.judge.compare import comparison
+from bench.printable import finite
 from bench.report.data import PERCENTS, CellReport, Report, RunReport
 
 
@@ -30,15 +30,6 @@ def to_json(report: Report) -> dict[str, Any]:
     }
     found: dict[str, Any] = finite(content)
     return found
-
-
-def finite(value: Any) -> Any:
-    """The same with null for NaN and infinity, which JSON has not."""
-    if isinstance(value, dict):
-        return {str(key): finite(inside) for key, inside in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(inside) for inside in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _run(run: RunReport) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,8 +16,9 @@ from bench.report.compare.console import print_comparison
 from bench.report.numbers import counted as counted_words
 from bench.report.progress import say
 from bench.stored import PLAN, StoredRun, newest_run
+from bench.verbs.files import write
 from bench.verbs.inputs import RESULTS, measured, read_runs
-from bench.verbs.report import write
+from bench.verbs.printing import print_json
 
 
 def run(
@@ -55,8 +54,7 @@ def _print(comparison: Comparison, as_json: bool) -> None:
         return
     for note in comparison.notes:
         say(f"note: {note}")
-    json.dump([to_json(outcome) for outcome in comparison.outcomes], sys.stdout, indent=1, allow_nan=False)
-    sys.stdout.write("\n")
+    print_json([to_json(outcome) for outcome in comparison.outcomes])
 
 
 def _alone(path: Path, overrides: Mapping[str, float | None], day_to_day: float | None) -> Comparison:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from bench.devices import container_stack
 from bench.devices.fingerprint import fingerprint, warnings
 from bench.devices.nvml import NvmlError
 from bench.errors import ConfigError
+from bench.verbs.printing import print_json
 
 
 def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool) -> int:
@@ -33,8 +33,7 @@ def run(overrides: Sequence[str], config_dirs: Sequence[str], as_json: bool) -> 
             "warnings": [{"what": what, "mend": mend} for what, mend in told],
             "infeasible": infeasible,
         }
-        json.dump(content, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(content)
         return 0
     sys.stdout.write("\n".join(_lines(found, told, infeasible)) + "\n")
     return 0

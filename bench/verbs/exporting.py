@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from bench.errors import InputError, StoreError
+from bench.errors import InputError
 from bench.imports.files import MOST_BYTES
 from bench.imports.pytest_benchmark import document as pytest_document
 from bench.imports.pytest_benchmark.importer import PytestBenchmark, read_document
 from bench.records import SourceFile
 from bench.report.progress import say
 from bench.stored import IMPORTED, StoredRun, content, first_line, read_run
+from bench.verbs.files import write
 
 
 def run(form: str, run: str, output: str | None) -> int:
@@ -62,7 +61,7 @@ def _give_back(stored: StoredRun, files: Sequence[SourceFile], output: str | Non
     taken = [
         name if names.count(name) == 1 else f"{file.sha256[:8]}-{name}" for name, file in zip(names, files, strict=True)
     ]
-    _write(Path(output), dict(zip(taken, contents, strict=True)))
+    _save(Path(output), dict(zip(taken, contents, strict=True)))
 
 
 def _kept(stored: StoredRun, file: SourceFile) -> bytes:
@@ -86,23 +85,10 @@ def _write_out(document: bytes, output: str | None) -> None:
         sys.stdout.flush()
     else:
         path = Path(output)
-        _write(path.parent, {path.name: document})
+        _save(path.parent, {path.name: document})
 
 
-def _write(folder: Path, documents: Mapping[str, bytes]) -> None:
-    """Under a temporary name first, so that nobody reads half of one."""
-    for name, document in documents.items():
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(document)
-            temporary.replace(folder / name)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise StoreError(
-                f"cannot write the document: {os.strerror(error.errno) if error.errno else error}",
-                where=str(folder / name),
-                hint="free some space, or say --output FILE for a place that you may write to",
-            ) from error
+def _save(folder: Path, documents: Mapping[str, bytes]) -> None:
+    write(folder, documents)
+    for name in documents:
         say(str(folder / name))

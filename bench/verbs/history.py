@@ -14,8 +14,8 @@ from bench.report.history import page as history_page
 from bench.report.history.console import print_history
 from bench.report.progress import say
 from bench.stored import SetAside, StoredRun, find_runs, read_run
+from bench.verbs.files import write
 from bench.verbs.inputs import RESULTS
-from bench.verbs.report import write
 
 PAGE, DATA = "history.html", "history.json"
 MOST_SAID = 20

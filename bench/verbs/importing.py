@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from bench.report import console
 from bench.report.progress import say
 from bench.stored import StoredRun, read_run
 from bench.verbs.inputs import RESULTS
+from bench.verbs.printing import print_json
 
 LIST = "list"
 COUNTS = ("batch_size", "tenants")
@@ -67,7 +67,7 @@ def _show(stored: StoredRun, added: int, as_json: bool) -> None:
             "workload": plan.workload, "scenario": plan.scenario, "baseline": plan.baseline, "added": added,
             "trials": len(plan.trials), "rows": [table.to_json(row) for row in rows],
         }  # fmt: skip
-        _print_json(content)
+        print_json(content)
     else:
         console.print_table(plan, rows)
     where = shlex.quote(str(stored.folder))
@@ -79,7 +79,7 @@ def _list(as_json: bool) -> int:
     """Each tool, what it is read from, and its own options."""
     found = [{"tool": name, "reads": kind(name).reads, "options": dict(kind(name).takes)} for name in TOOLS]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return 0
     width = max(map(len, TOOLS))
     for name in TOOLS:
@@ -135,8 +135,3 @@ def _place(told: Mapping[str, str]) -> Place:
             )
         values[name] = int(values[name])
     return Place(**values)
-
-
-def _print_json(content: Any) -> None:
-    json.dump(content, sys.stdout, indent=1)
-    sys.stdout.write("\n")

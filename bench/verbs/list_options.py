@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.composition import GROUPS, hydra_ready, options, user_folders
+from bench.verbs.printing import print_json
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -21,8 +21,7 @@ def run(config_dirs: Sequence[str], as_json: bool) -> int:
     with hydra_ready(folders):
         found = {group: options(group) for group in GROUPS}
     if as_json:
-        json.dump(found, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(found)
         return 0
     for group, names in found.items():
         sys.stdout.write(f"{group}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.devices.mig.guard import made_by_us
 from bench.devices.mig.instances import mig_devices
 from bench.devices.mig.wanted import wanted_layout
 from bench.errors import ConfigError, InfeasibleHere
+from bench.verbs.printing import print_json
 
 NEEDS_LAYOUT = ("plan", "apply")
 
@@ -41,8 +41,7 @@ def run(action: str, words: Sequence[str], config_dirs: Sequence[str], file: str
         )
     answer = _ANSWERS[action](device, device.gpu, layouts[0] if layouts else "", Path(file) if file else None)
     if as_json:
-        json.dump(answer, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(answer)
     else:
         sys.stdout.write("\n".join(_LINES[action](answer)) + "\n")
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from bench.plan.planner import make_plan
 from bench.records import Layout, Plan
 from bench.report.progress import duration
 from bench.verbs import against as versions
+from bench.verbs.printing import print_json
 
 
 def run(
@@ -27,14 +27,12 @@ def run(
         overrides = versions.options(against, overrides, user_folders(config_dirs), config_name)
     experiments = load_experiments(overrides, config_dirs, config_name)
     if config:
-        json.dump([experiment.config for experiment in experiments], sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json([experiment.config for experiment in experiments])
         return 0
     plans = [make_plan(experiment) for experiment in experiments]
     if as_json:
         content = [plan.model_dump() for plan in plans]
-        json.dump(content[0] if len(content) == 1 else content, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(content[0] if len(content) == 1 else content)
         return 0
     sys.stdout.write("\n\n".join(text(plan) for plan in plans) + "\n")
     return 0

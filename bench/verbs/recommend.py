@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from bench.report.recommend.console import print_recommendation
 from bench.report.recommend.json_form import to_json
 from bench.report.recommend.words import words
 from bench.stored import newest_run
+from bench.verbs.files import file_stem, write
 from bench.verbs.inputs import RESULTS, measured, read_runs
-from bench.verbs.report import file_stem, write
+from bench.verbs.printing import print_json
 
 
 def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: bool) -> int:
@@ -33,8 +33,7 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
     emitted = _emitted(found, emit)
     if as_json:
         content = to_json(found) | ({"emitted": emitted} if emit else {})
-        json.dump(content, sys.stdout, indent=1, ensure_ascii=True, allow_nan=False)
-        sys.stdout.write("\n")
+        print_json(content)
     elif emit:
         shown = words(found)
         say(f"{shown.headline}: {shown.lead}")

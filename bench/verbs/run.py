@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from bench.report import progress
 from bench.store import Run
 from bench.verbs import against as versions
 from bench.verbs.conduct import conduct
+from bench.verbs.printing import print_json
 from bench.verbs.resume import subject_of, taken_up
 
 RUN_FORMAT = 1
@@ -100,5 +99,4 @@ def _exit_code(results: Sequence[Mapping[str, Any]]) -> int:
 
 def _print_json(results: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        json.dump(results, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(results)

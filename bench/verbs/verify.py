@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 
 from bench.errors import GATE_FAILED, NOT_ENOUGH_EVIDENCE
 from bench.judge.ledger import Entry, ledger, to_json
 from bench.report.console_ledger import print_ledger
 from bench.verbs.inputs import read_inputs
+from bench.verbs.printing import print_json
 
 
 def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gate: bool) -> int:
@@ -18,8 +17,7 @@ def run(arguments: Sequence[str], config_dirs: Sequence[str], as_json: bool, gat
     entries = ledger(inputs.claims, inputs.runs, inputs.published)
     if as_json:
         rows = [to_json(verdict) for entry in entries for verdict in entry.verdicts]
-        json.dump(rows, sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_json(rows)
     else:
         print_ledger(entries)
     return _exit_code(entries) if gate else 0

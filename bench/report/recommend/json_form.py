@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.judge.recommend.answer import Answer, Weighed
-from bench.report.json_form import finite
+from bench.printable import finite
 
 
 def to_json(answer: Answer) -> dict[str, Any]:
