@@ -136,10 +136,10 @@ def test_a_shift_of_few_runs_says_so_everywhere(capsys: pytest.CaptureFixture[st
     young = history(nights(64, {60: 0.97}))
     page = Page(history_page.render(young))
     (table,) = [table for table in page.all("table") if table.attributes.get("id") == "shift-table"]
-    assert "recent: of 4 runs, and more may withdraw it" in table.text
+    assert "recent: only 4 runs so far" in table.text
     assert "larger than they are" in table.text, "sizes are of those that were found"
     print_history(young)
-    assert "recent: of 4 runs" in " ".join(capsys.readouterr().out.split())
+    assert "recent: only 4 runs" in " ".join(capsys.readouterr().out.split())
     by_name = {series["optimization"]: series for series in to_json(young)}
     assert [change["recent"] for change in by_name["int8_ort"]["changes"]] == [True]
     old = history(nights(64, {30: 0.97}))

@@ -41,7 +41,7 @@ def recent(change: Change) -> str:
     shift = change.shift
     if isinstance(shift, Pending) or not shift.recent:
         return ""
-    return f"recent: of {counted(shift.runs_after, 'run')}, and more may withdraw it"
+    return f"recent: only {counted(shift.runs_after, 'run')} so far"
 
 
 def short_size(change: Change) -> str:
