@@ -35,7 +35,7 @@ workload:
   inputs: {x: {shape: [4]}}
 partitions: {time_shared: {tenants: 1}}
 thresholds: {throughput: 0.05, energy: null}
-protocol: {blocks: 5, doublings: 2, look_level: 0.02, warmup_min_s: 0.0, warmup_limit_s: 1.0, window_s: 0.15}
+protocol: {blocks: 5, doublings: 2, look_level: 0.02, warmup_min_s: 0.0, warmup_limit_s: 1.0, window_s: 0.2, min_requests: 10}
 """
 RUN = """\
 folder=$(for word; do echo "$word"; done | sed -n "s/^results_dir='\\(.*\\)'$/\\1/p" | sed "s/\\\\\\\\'/'/g")
@@ -65,7 +65,7 @@ def make_package(folder: Path) -> Path:
     (folder / "perf" / "tonight.yaml").write_text(TONIGHT)
     (folder / ".gitignore").write_text("__pycache__/\n")
     git(folder, "init", "--quiet", "--initial-branch", "main")
-    commit(folder, 0.005, "it answers")
+    commit(folder, 0.02, "it answers")
     return folder
 
 

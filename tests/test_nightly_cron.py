@@ -85,7 +85,7 @@ def test_two_blocks_are_not_enough_evidence(package: Path, tools: Path) -> None:
     (package / "perf" / "tonight.yaml").write_text(
         TONIGHT.replace("blocks: 5, doublings: 2", "blocks: 2, doublings: 0")
     )
-    commit(package, 0.0055, "a tenth slower")
+    commit(package, 0.022, "a tenth slower")
     executable(tools / "bench", f'#!/bin/sh\n[ "$1" = doctor ] || exec "{sys.executable}" -P -m bench "$@"\n')
     code, mail = cron(package, tools, BASE="HEAD~1", NIGHTS=str(tools.parent / "it's nights"))
     assert code == 4, mail
@@ -103,7 +103,7 @@ def test_the_last_good_night_is_the_base(package: Path, tools: Path) -> None:
     assert last_good(tools) == good
 
     stub(tools, 1)
-    commit(package, 0.0055, "a tenth slower")
+    commit(package, 0.022, "a tenth slower")
     code, mail = cron(package, tools)
     assert code == 1, mail
     assert mail.startswith("SLOWER: ") and f"against {good[:7]} it answers" in mail
@@ -120,7 +120,7 @@ def test_no_other_night_is_good(package: Path, tools: Path, code: int) -> None:
 
 def test_a_base_that_was_named_is_not_the_last_good_night(package: Path, tools: Path) -> None:
     stub(tools, 0)
-    accepted = commit(package, 0.0055, "a tenth slower, and accepted")
+    accepted = commit(package, 0.022, "a tenth slower, and accepted")
     code, mail = cron(package, tools, BASE="HEAD~1")
     assert (code, last_good(tools)) == (0, None) and mail.startswith("not slower: ")
     cron(package, tools, BASE="HEAD")
@@ -143,7 +143,7 @@ def test_options_are_passed_on_and_it_pulls_when_told(package: Path, tools: Path
 
     clone = package.parent / "clone"
     git(package.parent, "clone", "--quiet", str(package), str(clone))
-    newer = commit(package, 0.005, "newer")
+    newer = commit(package, 0.02, "newer")
     code, mail = cron(clone, tools, PULL="yes", NIGHTS=str(package.parent / "other-nights"))
     assert code == 0, mail
     assert head(clone) == newer

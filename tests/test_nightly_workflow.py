@@ -180,12 +180,12 @@ def test_the_workflow_tells_a_slower_commit_from_an_equal_one(package: Path, too
         f'#!/bin/sh\ncase $1 in run | compare) exec "{sys.executable}" -P -m bench "$@" ;; esac\n',
     )
     last_good(tools, base)
-    commit(package, 0.005, "nothing changed")
+    commit(package, 0.02, "nothing changed")
     equal = execute(package, tools)
     assert (equal.failed, equal.exit_code) == ([], 0), equal.log
     assert "✓ not slower" in equal.summary and base[:10] in equal.summary
 
-    tonight = commit(package, 0.0055, "a tenth slower")
+    tonight = commit(package, 0.022, "a tenth slower")
     slower = execute(package, tools)
     assert (slower.failed, slower.exit_code) == (["Gate"], 1), slower.log
     assert "✗ slower" in slower.summary
@@ -249,12 +249,12 @@ def test_another_branch_is_compared_with_the_default_one_until_it_has_nights(pac
     main = head(package)
     git(package, "update-ref", "refs/remotes/origin/main", main)
     git(package, "checkout", "--quiet", "-b", "feature/mine")
-    first = commit(package, 0.005, "mine")
+    first = commit(package, 0.02, "mine")
     last_good(tools, "")
     job = execute(package, tools, event="workflow_dispatch")
     assert "✓ not slower" in job.summary
     last_good(tools, first)
-    commit(package, 0.005, "more")
+    commit(package, 0.02, "more")
     execute(package, tools, event="workflow_dispatch")
     assert [f"--against {base} " in line for base, line in zip((main, first), runs(calls), strict=True)] == [True, True]
 
@@ -272,7 +272,7 @@ def test_a_fixed_base_is_used_each_night_unless_one_is_asked_for(package: Path, 
     calls = stub(tools, 0)
     release = head(package)
     git(package, "tag", "v1")
-    later = commit(package, 0.005, "later")
+    later = commit(package, 0.02, "later")
     execute(package, tools, env={"FIXED_BASE": "v1"})
     execute(package, tools, asked="HEAD", env={"FIXED_BASE": "v1"})
     assert [f"--against {base} " in line for base, line in zip((release, later), runs(calls), strict=True)] == [
@@ -285,9 +285,9 @@ def test_a_fixed_base_is_used_each_night_unless_one_is_asked_for(package: Path, 
 def test_a_pull_request_is_compared_with_the_branch_it_goes_into(package: Path, tools: Path) -> None:
     calls = stub(tools, 0)
     git(package, "checkout", "--quiet", "-b", "mine")
-    commit(package, 0.006, "a change")
+    commit(package, 0.03, "a change")
     git(package, "checkout", "--quiet", "main")
-    branch = commit(package, 0.005, "meanwhile")
+    branch = commit(package, 0.02, "meanwhile")
     git(package, "merge", "--quiet", "--no-ff", "-X", "theirs", "-m", "what GitHub checks out", "mine")
     assert execute(package, tools, event="pull_request").exit_code == 0
     assert f"--against {branch} " in calls.read_text()
