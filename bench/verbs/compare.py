@@ -34,6 +34,8 @@ def run(
     share = None if day_to_day is None else _day_to_day(day_to_day)
     for flag, file in (("--markdown", markdown), ("--junit", junit_file)):
         _ordinary(flag, file)
+    if markdown and junit_file and Path(markdown).resolve() == Path(junit_file).resolve():
+        raise ConfigError("both files are the same", where=f"--markdown {markdown}", hint="name two")
     paths = [Path(text) for text in runs] or [newest_run(RESULTS)]
     if len(paths) == 1:
         comparison = _alone(paths[0], overrides, share)

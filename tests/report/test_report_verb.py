@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_made_is_three_lines(bench: Forked, folder: Path
     (tmp_path / "reports").write_text("a file")
     found = bench("report", cwd=tmp_path)
     what, where, hint = three_lines(found.stderr)
-    assert found.returncode == 2 and what.startswith("cannot write") and "File exists" in what
+    assert found.returncode == 2 and "cannot write" in what and "File exists" in what
     assert "reports" in where and "name a place" in hint
 
 

@@ -12,7 +12,7 @@ WORDS: Mapping[Word, str] = {
     "regressed": "✗ regressed", "not_enough_evidence": "? not enough evidence", "not_regressed": "✓ not regressed",
 }  # fmt: skip
 """With a sign, so that colour never has to carry it; in the order in which they are shown."""
-GATES = {0: "passed", 1: "FAILED", 4: "open: not enough evidence"}
+GATES = {0: "passed", 1: "FAILED", 4: "open"}
 MOST_NOTES, MOST_DIFFERENCES = 40, 25
 COLUMNS = (
     "outcome", "workload", "scenario", "partition", "optimization", "metric", "speed, candidate / base:", "measured:",
