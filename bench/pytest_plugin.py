@@ -96,7 +96,7 @@ class Plugin:
             project=config.rootpath,
             protocol=config.getoption("bench_protocol"),
             results=config.rootpath / "results",
-            run=Path(run).expanduser().absolute() if run else None,
+            run=Path(run).expanduser().resolve() if run else None,
         )
         try:
             self.session = Session(asked)
@@ -114,7 +114,10 @@ class Plugin:
         for number in range(2, blocks + 1):
             if reporter:
                 reporter.write_line(f"{FIXTURE}: block {number} of {blocks}, in a fresh process")
-            ended = further(list(map(str, invoked.args)), invoked.dir, self.session.folder, self.session.tests)
+            ended = further(
+                list(map(str, invoked.args)), invoked.dir, self.session.folder, self.session.tests,
+                session.config.rootpath, session.config.inipath,
+            )  # fmt: skip
             if ended.status:
                 session.exitstatus = session.exitstatus or ended.status
                 if reporter:
@@ -126,11 +129,25 @@ class Plugin:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "bench: measured callables (bench_trial)")
-    group.addoption("--bench-run", metavar="FOLDER", help="add this session's block to that run; made if it is not there. Default: a new run in results/")  # fmt: skip  # noqa: E501
+    group.addoption("--bench-run", metavar="FOLDER", help="add this session's block to that run, made if it is not there: --bench-run=FOLDER. Default: a new run in results/")  # fmt: skip  # noqa: E501
     group.addoption("--bench-blocks", metavar="N", type=_positive, default=1, help="measure N blocks: N - 1 further processes of pytest, one after the other")  # fmt: skip  # noqa: E501
     group.addoption("--bench-protocol", metavar="NAME", default=PROTOCOL, help=f"how long a callable warms up and is measured: {PROTOCOL} (default), smoke, publish or your own")  # fmt: skip  # noqa: E501
     group.addoption("--bench-suite", metavar="NAME", help="what the results call this suite. Default: the name of the root folder")  # fmt: skip  # noqa: E501
     group.addoption("--bench-strict", action="store_true", help="a test fails when its trial is invalid")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Before anything is loaded from what may be the wrong root."""
+    known = early_config.known_args_namespace
+    if known.bench_run is None or known.inifilename is not None:
+        return
+    from bench.suite.command_line import RUN, misplaced
+
+    if folder := misplaced(args, early_config.invocation_params.dir):
+        raise pytest.UsageError(
+            f"pytest took the run's folder for a folder with tests\n  in {RUN} {folder}\n  hint: write {RUN}={folder}"
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
-from harness import lines, read_table, until
+from harness import read_table, until
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_runs import plan, run, write
 from pydantic import TypeAdapter
 
+from bench import pytest_plugin
 from bench.cli import main
 from bench.devices import select
-from bench.errors import BenchError
-from bench.measure import in_process
-from bench.records import Name
+from bench.errors import BenchError, ConfigError
+from bench.git import git
+from bench.measure import gate, in_process, steady
+from bench.records import Name, PlannedTrial
 from bench.stored import read_run
-from bench.suite import opened
+from bench.suite import command_line, opened, told
 from bench.suite.names import name_of, suite_name
 from bench.suite.session import Session
 
@@ -60,7 +68,7 @@ def test_truth(bench_trial):
     assert long.throughput_per_s > short.throughput_per_s
     assert short.trial != long.trial and short.run.is_dir()
 
-@pytest.mark.parametrize("text", ["plain", "../../etc/passwd", "a b", "a/b", "<script>", "\ud800\n\x1b[2J", "x" * 300])
+@pytest.mark.parametrize("text", ["a b", "../../etc/<script>alert\ud800\n\x1b[2J", "x" * 300])
 def test_hostile(bench_trial, text):
     bench_trial(spin, 0.5)
 
@@ -142,28 +150,31 @@ def suite(folder: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, surroundings: dict[str, str]) -> tuple[Path, str]:
-    """A suite after `pytest --bench-blocks 3`: its folder, and what that printed."""
-    folder = suite(tmp_path_factory.mktemp("my suite"), SUITE)
-    done = session(folder, surroundings, "--bench-run=run", "--bench-blocks=3", "-rf")
+    """A suite after three blocks: its folder, beside which the run lies, and what was printed. Options and values are
+    apart: when the run is there, pytest would take its folder for one with tests."""
+    folder = tmp_path_factory.mktemp("project") / "my suite"
+    folder.mkdir()
+    suite(folder, SUITE)
+    done = session(folder, surroundings, "--bench-run", "../run", "--bench-blocks", "3", "-rf")
     assert done.returncode == 1, done.stdout + done.stderr
     return folder, done.stdout
 
 
 def test_each_session_is_a_block_and_the_run_is_sound(measured: tuple[Path, str]) -> None:
     folder, _ = measured
-    run = read_run(folder / "run")
+    run = read_run(folder.parent / "run")
     assert not run.set_aside
-    assert run.plan.workload.startswith("my-suite") and run.plan.blocks == 3
+    assert run.plan.workload == "my-suite" and run.plan.blocks == 3
     done = {trial.id: trial for trial in run.trials}
     assert set(done) == {planned.id for planned in run.plan.trials}
     kept = [trial for trial in run.plan.trials if done[trial.id].status != "failed"]
     orders = {block: [trial.optimization for trial in kept if trial.block == block] for block in (1, 2, 3)}
-    assert len(orders[1]) == 2 + 7 + 1
+    assert len(orders[1]) == 2 + 3 + 1
     assert sorted(orders[1]) == sorted(orders[2]) and orders[1] == orders[3]
     reverse = [name for name in reversed(orders[1]) if "test_truth" not in name]
     assert [name for name in orders[2] if "test_truth" not in name] == reverse
     for trial in run.trials:
-        stored = (folder / "run" / "samples" / f"{trial.id}.parquet").exists()
+        stored = (folder.parent / "run" / "samples" / f"{trial.id}.parquet").exists()
         assert stored == (trial.status != "failed")
     assert {trial.batch_size for trial in run.trials} == {1, 4}
     assert all(trial.proof == {} and trial.quality is None for trial in run.trials)
@@ -173,16 +184,16 @@ def test_durations_are_true(measured: tuple[Path, str]) -> None:
     """3 ms and 2 ms in the same sessions: 1.5 within 2 %, where nobody took the core away."""
     folder, _ = measured
     found: dict[int, list[float]] = {1: [], 4: []}
-    for trial in read_run(folder / "run").trials:
+    for trial in read_run(folder.parent / "run").trials:
         if "test_truth" in trial.optimization:
-            table = read_table(folder / "run" / "samples" / f"{trial.id}.parquet")
+            table = read_table(folder.parent / "run" / "samples" / f"{trial.id}.parquet")
             found[trial.batch_size].append(min(table["latency_ns"]))
     assert median(found[4]) / median(found[1]) == pytest.approx(1.5, rel=0.02)
 
 
 def test_what_a_callable_raises_the_test_gets_and_the_run_keeps(measured: tuple[Path, str]) -> None:
     folder, printed = measured
-    failed = [trial for trial in read_run(folder / "run").trials if trial.status == "failed"]
+    failed = [trial for trial in read_run(folder.parent / "run").trials if trial.status == "failed"]
     assert {trial.block for trial in failed} == {1}  # what raises is not repeated
     told = {trial.artifact["test"]: trial.reason or "" for trial in failed}
     assert told["test_speed.py::test_fails"].startswith("RuntimeError: no ? more")
@@ -195,7 +206,7 @@ def test_what_a_callable_raises_the_test_gets_and_the_run_keeps(measured: tuple[
 def test_it_is_told_at_the_end(measured: tuple[Path, str]) -> None:
     folder, printed = measured
     assert "block 3 of 3, in a fresh process" in printed
-    assert f"bench report {json.dumps(str(folder))[1:-1]}" in printed.replace("'", "")
+    assert f"bench report {folder.parent / 'run'}" in printed.replace("'", "")
     assert "a tracer (coverage, a debugger) watched every line" in printed
     assert "\x1b[2J" not in printed
 
@@ -204,21 +215,29 @@ def test_a_later_session_adds_a_block_and_a_report_is_made(
     measured: tuple[Path, str], surroundings: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder, _ = measured
-    before = (folder / "run" / "run.json").read_bytes()
-    done = session(folder, surroundings, "--bench-run=run", "-k", "truth", "-q")
-    assert done.returncode == 0, done.stdout
-    run = read_run(folder / "run")
-    assert run.plan.blocks == 4 and sum(trial.block == 4 for trial in run.trials) == 2
-    assert (folder / "run" / "run.json").read_bytes() == before
-    assert verb("report", str(folder / "run"), "--output", str(tmp_path)) == 0
+    path = folder.parent / "run"
+    before = (path / "run.json").read_bytes()
+    done = session(folder, surroundings, "--bench-run=../run", "-k", "truth or traced", "-q", "--bench-strict")
+    assert done.returncode == 1 and "is invalid: " in done.stdout  # the traced one, and only as it is asked for
+    run = read_run(path)
+    assert run.plan.blocks == 4 and sum(trial.block == 4 for trial in run.trials) >= 2
+    assert (path / "run.json").read_bytes() == before
+    assert verb("report", str(path), "--output", str(tmp_path)) == 0
     assert "<script>alert" not in next(tmp_path.glob("*.html")).read_text()
-    assert verb("run", "--resume", str(folder / "run")) == 2
+    assert verb("run", "--resume", str(path)) == 2
     assert "sessions of pytest" in capsys.readouterr().err
+
+
+def test_a_run_that_pytest_takes_for_tests_is_told(measured: tuple[Path, str], surroundings: dict[str, str]) -> None:
+    folder, _ = measured
+    done = session(folder, surroundings, "--bench-run", "../run")
+    assert done.returncode == 4
+    assert "hint: write --bench-run=../run" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 2)])
 def test_what_is_finished_survives(
-    number: signal.Signals, status: int, tmp_path: Path, surroundings: dict[str, str]
+    number: signal.Signals, status: int, tmp_path: Path, surroundings: dict[str, str], quick: opened.Asked
 ) -> None:
     """A kill and Ctrl-C in the second of two callables; the next session goes on."""
     folder = suite(tmp_path, SLEEPS)
@@ -229,8 +248,9 @@ def test_what_is_finished_survives(
     running.send_signal(number)
     running.communicate(timeout=60)
     assert running.returncode == status
-    done = session(folder, surroundings, "--bench-run=run", "-k", "first")
-    assert done.returncode == 0, done.stdout
+    made = Session(replace(quick, suite=suite_name(tmp_path.name), run=folder / "run"))
+    made.measure("test_speed.py::test_first", 1, [partial(time.sleep, 0.002)], 1, None)
+    made.close()
     run = read_run(folder / "run")
     assert not run.set_aside and run.plan.blocks == 2
     assert [(trial.block, trial.status == "failed") for trial in run.trials] == [(1, False), (1, True), (2, False)]
@@ -240,38 +260,71 @@ def _planned(folder: Path) -> list[str]:
     return [trial["id"] for trial in json.loads((folder / "run" / "plan.json").read_text())["trials"]]
 
 
-REFUSED = [
-    (("--bench-run=run", "--bench-suite=other"), "this session of other"),
-    (("--bench-run=run", "--bench-protocol=smoke"), "this session of smoke"),
-    (("--bench-run=.",), "this folder is not a run"),
-    (("--bench-protocol=nope",), "there is no protocol 'nope'"),
-    (("--bench-blocks=0",), "is no number of blocks"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "told"), REFUSED)
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"suite": "other"}, "this session of other"),
+        ({"protocol": "smoke"}, "this session of smoke"),
+        ({"protocol": "nope"}, "there is no protocol 'nope'"),
+        ({"run": Path()}, "this is not a run"),
+        ({"run": Path("test_speed.py")}, "this is not a run"),
+    ],
+)
 def test_what_would_not_fit_is_refused_before_a_test_runs(
-    measured: tuple[Path, str], surroundings: dict[str, str], arguments: tuple[str, ...], told: str
+    measured: tuple[Path, str], quick: opened.Asked, changed: dict[str, Any], what: str
 ) -> None:
     folder, _ = measured
-    done = session(folder, surroundings, *arguments, "-k", "truth")
-    assert done.returncode == 4, done.stdout
-    assert told in done.stderr and "Traceback" not in done.stderr
+    asked = replace(quick, suite="my-suite", project=folder, run=folder.parent / "run")
+    if "run" in changed:
+        changed = {"run": folder / changed["run"]}
+    with pytest.raises(ConfigError, match=what):
+        Session(replace(asked, **changed))
 
 
-def test_other_libraries_or_another_commit_make_another_run(
-    measured: tuple[Path, str], surroundings: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("text", ["0", "-1", "x", "²", "10001"])
+def test_blocks_are_a_number(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no number of blocks"):
+        pytest_plugin._positive(text)
+
+
+def test_other_libraries_make_another_run(measured: tuple[Path, str], surroundings: dict[str, str]) -> None:
     folder, _ = measured
-    path = folder / "run" / "run.json"
+    path = folder.parent / "run" / "run.json"
     kept = path.read_text()
     description = json.loads(kept)
     description["subject"]["libraries"]["numpy"] = "1.0"
     path.write_text(json.dumps(description))
-    done = session(folder, surroundings, "--bench-run=run", "-k", "truth")
+    done = session(folder, surroundings, "--bench-run=../run", "-k", "truth")
     path.write_text(kept)
     assert done.returncode == 4
     assert "has changed since it was begun: numpy 1.0 → " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_another_commit_or_a_change_makes_another_run(quick: opened.Asked, tmp_path: Path) -> None:
+    asked = replace(quick, project=tmp_path / "project", run=tmp_path / "run")
+    asked.project.mkdir()
+    (asked.project / "code.py").write_text("ONE = 1\n")
+    git(asked.project, "init", "-q")
+    commit(asked.project, "one")
+    made = Session(asked)
+    made.measure("test_a.py::test_b", 1, [int], 1, None)
+    made.close()
+    Session(asked).close()  # wherever this test runs, whose own checkout may change meanwhile
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["fingerprint"]["project_commit"] == kept["subject"]["project"]["commit"]
+    (asked.project / "code.py").write_text("ONE = 2\n")
+    with pytest.raises(ConfigError, match="has changed since it was begun: project commit"):
+        Session(asked)
+    commit(asked.project, "two")
+    with pytest.raises(ConfigError, match="has changed since it was begun: project commit"):
+        Session(asked)
+
+
+def commit(folder: Path, message: str) -> None:
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    git(folder, "add", ".")
+    git(folder, *who, "commit", "-q", "-m", message)
 
 
 def test_beside_other_tests_nothing_is_measured(tmp_path: Path, surroundings: dict[str, str]) -> None:
@@ -293,14 +346,6 @@ def test_sessions_without_the_fixture_pay_nothing(tmp_path: Path, surroundings: 
     done = session(tmp_path, surroundings)
     assert done.returncode == 0, done.stdout
     assert "bench_trial" not in done.stdout and not (tmp_path / "results").exists()
-
-
-def test_strict_fails_a_test_whose_trial_is_invalid(tmp_path: Path, surroundings: dict[str, str]) -> None:
-    suite(tmp_path, SUITE)
-    done = session(tmp_path, surroundings, "-k", "traced", "--bench-strict")
-    assert done.returncode == 1 and "is invalid: " in done.stdout
-    (run,) = (tmp_path / "results").iterdir()
-    assert [line["status"] for line in lines(run)] == ["invalid"]
 
 
 @pytest.fixture
@@ -367,20 +412,45 @@ def test_names_can_be_read() -> None:
     assert name_of("test_a.py::test_b", 2).startswith("test_a-test_b-2-")
 
 
-@pytest.mark.slow
-def test_a_slower_version_is_found(tmp_path: Path, surroundings: dict[str, str]) -> None:
-    """Half as long again, so that a busy machine cannot hide it: what is asked is whether the runs fit together."""
-    text = (
-        "import os, time\ndef test_nap(bench_trial):\n    bench_trial(time.sleep, float(os.environ['NAP_MS']) / 1e3)\n"
-    )
-    suite(tmp_path, text)
-    limits = ("RUN_DELAY_LIMIT", "FOREIGN_CPU_LIMIT", "STEAL_LIMIT", "TELEMETRY_GAP_LIMIT")
-    patches = "".join(f"gate.{name} = 1e9\n" for name in limits)
-    unsteady = "steady.is_steady = lambda *_: True\nsteady.HALF = 1\n"
-    (tmp_path / "conftest.py").write_text(f"from bench.measure import gate, steady\n{patches}{unsteady}")
-    for name, nap_ms in (("base", 4), ("slower", 6)):
-        options = (f"--bench-run={name}", "--bench-blocks=6")
-        done = session(tmp_path, {**surroundings, "NAP_MS": str(nap_ms)}, *options)
-        assert done.returncode == 0, done.stdout
-    base, slower = str(tmp_path / "base"), str(tmp_path / "slower")
-    assert verb("compare", base, slower, "--day-to-day", "0.005") == 1
+def test_the_run_is_said_once_and_before_what_are_paths() -> None:
+    added = ["--bench-run=x"]
+    assert command_line.again(["-q", "--bench-run", "y", "a.py", "--", "--bench-run"], added) == [
+        "-q", "a.py", "--bench-run=x", "--", "--bench-run",
+    ]  # fmt: skip
+    assert command_line.again(["--bench-run=y", "--bench-run"], added) == added
+
+
+def test_only_what_may_lead_pytest_elsewhere_is_misplaced(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    for folder in (here / "run", tmp_path / "run"):
+        folder.mkdir(parents=True)
+    for said in ("../run", str(tmp_path / "run"), "../here/../run"):
+        assert command_line.misplaced(["--bench-run", said], here) == said
+        assert command_line.misplaced([f"--bench-run={said}"], here) is None
+        assert command_line.misplaced(["--", "--bench-run", said], here) is None
+    for said in ("run", "../here/run", "../none", "x" * 5000, "\0"):
+        assert command_line.misplaced(["--bench-run", said], here) is None
+
+
+@pytest.mark.parametrize(("invalid", "hints"), [(0, 0), (5, 0), (6, 1), (10, 1)])
+def test_where_most_is_invalid_it_says_what_to_do_once(tmp_path: Path, invalid: int, hints: int) -> None:
+    def busy(planned: PlannedTrial) -> dict[str, Any]:
+        return {"status": "invalid", "reason": "a made-up one"} if planned.block <= invalid else {}
+
+    made = run(plan({"full": ["test_a", "test_b"]}, baseline="none"), busy)
+    found = list(told.lines(write(made, tmp_path / "run")))
+    assert sum("end other work" in line for line in found) == hints
+
+
+def test_a_slower_version_is_found(quick: opened.Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Four times as long, so that a busy machine cannot hide it: what is asked is whether the runs fit together."""
+    for name in ("RUN_DELAY_LIMIT", "FOREIGN_CPU_LIMIT", "STEAL_LIMIT", "TELEMETRY_GAP_LIMIT"):
+        monkeypatch.setattr(gate, name, 1e9)
+    monkeypatch.setattr(steady, "is_steady", lambda *_: True)
+    monkeypatch.setattr(steady, "HALF", 1)
+    for name, nap_s in (("base", 0.004), ("slower", 0.016)):
+        for _ in range(6):
+            made = Session(replace(quick, run=tmp_path / name))
+            assert made.measure("test_a.py::test_nap", 1, [partial(time.sleep, nap_s)], 1, None).valid
+            made.close()
+    assert verb("compare", str(tmp_path / "base"), str(tmp_path / "slower"), "--day-to-day", "0.005") == 1

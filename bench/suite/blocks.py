@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.isolation.confine import CONDUCTOR_PID, confine_from_environment
-from bench.suite import CHILD
+from bench.suite import CHILD, command_line
 
 UNWANTED = ("lfplugin", "nfplugin", "stepwiseplugin")
 """Parts of pytest that would choose tests anew, by what failed in the session before."""
@@ -27,14 +27,19 @@ class Ended:
     printed: str
 
 
-def further(arguments: Sequence[str], folder: Path, run: Path, tests: Sequence[str]) -> Ended:
+def further(
+    arguments: Sequence[str], folder: Path, run: Path, tests: Sequence[str], root: Path, settings: Path | None
+) -> Ended:
     """One more session of pytest with the same `arguments`, in `folder`, for these tests alone: a block of `run`. It
-    ends with this process, however that ends."""
+    has the same `root` and `settings` (pytest.ini), for ids of tests begin there. It ends with this process, however
+    that ends."""
+    same = [f"--rootdir={root}", *([f"--config-file={settings}"] if settings else [])]
+    added = [*(f"-pno:{name}" for name in UNWANTED), *same, f"{command_line.RUN}={run}"]
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as chosen:
         json.dump(list(tests), chosen)
         chosen.flush()
         done = subprocess.run(
-            [*_pytest(), *arguments, *(f"-pno:{name}" for name in UNWANTED), f"--bench-run={run}"],
+            [*_pytest(), *command_line.again(arguments, added)],
             cwd=folder,
             env={**os.environ, CHILD: chosen.name, CONDUCTOR_PID: str(os.getpid())},
             stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from bench.contract import Device
 from bench.devices import nvml, select
 from bench.devices.fingerprint import fingerprint
 from bench.errors import ConfigError, InfeasibleHere, InputError
+from bench.git import commit_of
 from bench.judge.differences import differences
 from bench.partitions.full import Full
 from bench.records import Estimate, Infeasible, Plan, TrialRecord
@@ -28,8 +29,8 @@ RUN_FORMAT = 1
 SCENARIO = "single_stream"
 NO_BASELINE = "none"
 """A suite's tests are not versions of each other: none of them is what the others are compared with."""
-INSTRUMENT = ("fingerprint", "commit")
-"""Of bench's own checkout, where it runs from one: it measures, it is not measured."""
+NOT_MEASURED = ("commit", "project_commit")
+"""Of the fingerprint. bench's own checkout measures, and is not measured; of the project `subject` tells by content."""
 MOST_TOLD = 4
 
 
@@ -86,7 +87,7 @@ def existing(asked: Asked, experiment: Experiment) -> tuple[Run, Plan, Device] |
     if not (folder / PLAN).is_file() or not (folder / RUN).is_file():
         raise InputError(
             "this is not a run",
-            where=f"--bench-run {folder}",
+            where=f"--bench-run={folder}",
             hint="name a run that a session of this suite made, or a folder that is not there yet",
         )
     stored = Run.open(folder)
@@ -102,12 +103,18 @@ def existing(asked: Asked, experiment: Experiment) -> tuple[Run, Plan, Device] |
     device = find_device("cuda" if plan.device_kind == "cuda" else "cpu")
     if device.name != plan.device:
         raise _stranger(folder, f"this run was measured on {plan.device}, and this is {device.name}")
-    found = differences(description, describe(asked, experiment, device))
-    if changed := [one for one in found if one.path != INSTRUMENT]:
+    if changed := differences(_of_subject(description), _of_subject(describe(asked, experiment, device))):
         told = ", ".join(map(str, changed[:MOST_TOLD])) + (" ..." if len(changed) > MOST_TOLD else "")
         raise _stranger(folder, f"what this run measures has changed since it was begun: {told}")
     _close_unfinished(stored, plan)
     return stored, plan, device
+
+
+def _of_subject(description: Mapping[str, Any]) -> Mapping[str, Any]:
+    told = description.get("fingerprint")
+    if not isinstance(told, dict):
+        return description
+    return {**description, "fingerprint": {name: told[name] for name in told if name not in NOT_MEASURED}}
 
 
 def _close_unfinished(stored: Run, plan: Plan) -> None:
@@ -130,7 +137,7 @@ def _close_unfinished(stored: Run, plan: Plan) -> None:
 def _stranger(folder: Path, what: str) -> ConfigError:
     return ConfigError(
         what,
-        where=f"--bench-run {folder}",
+        where=f"--bench-run={folder}",
         hint="name another folder, and compare the two with `bench compare`: blocks of different things do not mix",
     )
 
@@ -150,6 +157,7 @@ def create(asked: Asked, experiment: Experiment, device: Device) -> tuple[Run, P
 def describe(asked: Asked, experiment: Experiment, device: Device) -> dict[str, Any]:
     """run.json, as it comes back from the file."""
     config = {name: experiment.config[name] for name in ("protocol", "telemetry", "thresholds")}
+    found = fingerprint(device, detect_energy=device.kind == "cuda")
     content = {
         "format": RUN_FORMAT,
         "suite": {"name": asked.suite, "folder": str(asked.project)},
@@ -158,7 +166,8 @@ def describe(asked: Asked, experiment: Experiment, device: Device) -> dict[str, 
         "device": dataclasses.asdict(device),
         "rehearsal": False,
         "subject": subject(asked.project),
-        "fingerprint": fingerprint(device, detect_energy=device.kind == "cuda"),
+        # The suite's commit, wherever pytest was called.
+        "fingerprint": {**found, "project_commit": commit_of(asked.project)},
     }
     plain: dict[str, Any] = json.loads(json.dumps(content, default=str))
     return plain

@@ -96,7 +96,7 @@ class Session:
             raise ConfigError(
                 "this was measured in this session already: a session is one observation",
                 where=node_id,
-                hint="--bench-blocks 10 repeats it in fresh processes; other plug-ins must not repeat it in one",
+                hint="--bench-blocks=10 repeats it in fresh processes; other plug-ins must not repeat it in one",
             )
         run, telemetry = self._begun("cpu" if wait is None else "cuda")
         planned = self._planned(name)

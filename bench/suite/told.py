@@ -13,6 +13,9 @@ from bench.stored import read_run
 
 ENOUGH_BLOCKS = 3
 """Below this no interval says anything."""
+DISTURBED = (
+    "most trials are invalid: end other work (bench doctor says what spoils measurements here), then run the same again"
+)
 
 
 def lines(folder: Path) -> Iterator[str]:
@@ -22,11 +25,14 @@ def lines(folder: Path) -> Iterator[str]:
     for row in found:
         yield printable(_line(row, width))
         yield from (printable(f"  {count} of {row.measured} {reason}") for reason, count in row.remarks)
+    invalid = [trial for trial in run.trials if trial.status == "invalid"]
+    if 2 * len(invalid) > len(run.trials):
+        yield DISTURBED
     blocks = len({trial.block for trial in run.trials})
     yield printable(f"{counted(blocks, 'block')} of protocol {run.plan.protocol}, on {run.plan.device}")
     yield printable(f"stored in {folder}; next: {shlex.join(['bench', 'report', str(folder)])}")
     if blocks < ENOUGH_BLOCKS:
-        yield "so few blocks decide nothing: --bench-blocks 10 measures in as many fresh processes"
+        yield "so few blocks decide nothing: --bench-blocks=10 measures in as many fresh processes"
 
 
 def _line(row: Row, width: int) -> str:

@@ -34,7 +34,7 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
         raise ConfigError(
             "the blocks of this run are sessions of pytest",
             where=str(folder),
-            hint=f"add one in the suite's own folder: pytest --bench-run {shlex.quote(str(folder.absolute()))}",
+            hint=f"add one in the suite's own folder: pytest --bench-run={shlex.quote(str(folder.absolute()))}",
         )
     if isinstance(description, dict) and "imported_at" in description:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""How fast is this project's code? `pytest --bench-blocks 10`, then `bench compare` with the run of another commit."""
+"""How fast is this project's code? `pytest --bench-blocks=10`, then `bench compare` with the run of another commit."""
 
 from __future__ import annotations
 
