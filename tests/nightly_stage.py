@@ -35,7 +35,8 @@ workload:
   inputs: {x: {shape: [4]}}
 partitions: {time_shared: {tenants: 1}}
 thresholds: {throughput: 0.05, energy: null}
-protocol: {blocks: 5, doublings: 2, look_level: 0.02, warmup_min_s: 0.0, warmup_limit_s: 1.0, window_s: 0.2, min_requests: 10}
+protocol:
+  {blocks: 5, doublings: 2, look_level: 0.02, warmup_min_s: 0, warmup_limit_s: 1, window_s: 0.2, min_requests: 10}
 """
 RUN = """\
 folder=$(for word; do echo "$word"; done | sed -n "s/^results_dir='\\(.*\\)'$/\\1/p" | sed "s/\\\\\\\\'/'/g")

@@ -316,6 +316,7 @@ def test_it_waits_for_who_else_is_on_the_gpu_and_not_for_ever(package: Path, too
         job = execute(package, tools, asked="HEAD", env={"WAIT": "0"})
         assert (job.failed[0], job.exit_code) == ("Measure both", 2)
         assert f"::error::Somebody else has held {lock}" in job.log and not runs(calls)
+        assert "mig restore" not in calls.read_text()  # it is their layout
 
         def leave(process: subprocess.Popen[str]) -> None:
             with pytest.raises(subprocess.TimeoutExpired):
