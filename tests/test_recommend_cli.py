@@ -115,6 +115,15 @@ def test_what_deploys_it_is_all_of_standard_output(bench: Forked, tmp_path: Path
     assert content["emitted"] == found.stdout
 
 
+def test_what_is_deployed_serves_all_that_is_asked_for(bench: Forked, tmp_path: Path) -> None:
+    need = str(REPOSITORY / "examples/need.yaml")
+    answer = json.loads(bench("recommend", GLYPHS, "--need", need, "--json", cwd=tmp_path).stdout)
+    found = bench("recommend", GLYPHS, "--need", need, "--emit", "kubernetes", cwd=tmp_path)
+    (deployment,) = (tree for tree in yaml.safe_load_all(found.stdout) if tree["kind"] == "Deployment")
+    assert answer["devices"] * answer["plan_per_s"] >= 20_000 and answer["devices"] > 1
+    assert deployment["spec"]["replicas"] == answer["devices"] * answer["recommended"]["tenants"]
+
+
 def test_the_page_is_there_where_a_form_cannot_express_what_is_recommended(bench: Forked, tmp_path: Path) -> None:
     need = needing(tmp_path, quality_loss_below=0.01)
     found = bench("recommend", GLYPHS, "--need", need, "--emit", "mig-parted", cwd=tmp_path)

@@ -27,7 +27,7 @@ def emit(deployment: Deployment) -> str:
         "version": "v1",
         "flags": {"migStrategy": "mixed" if profiles(deployment) else "none"},
     }
-    notes = [*APPLY, "It holds for all GPUs of a node."]
+    notes = [*APPLY, "It holds for all GPUs of a node; label as many nodes as have the GPUs that it takes."]
     if shared is not None:
         tree["sharing"] = {
             shared.strategy: {

@@ -1,4 +1,4 @@
-"""Docker: a script with one `docker run` for each tenant.
+"""Docker: a script with one `docker run` for each tenant of one device, to be run for each device.
 
 MIG slices are named by index ("0:1", what NVIDIA's toolkit takes): their UUIDs exist only once the layout is made. On
 a CPU the cores are numbered from 0, as bench numbers them on a machine that has no other use.
@@ -19,6 +19,8 @@ HOST = "127.0.0.1"
 PIPES = "/tmp/nvidia-mps-$GPU"
 LOGS = "/tmp/nvidia-log-$GPU"
 MOST_PROCESSES = 4096
+MOST_NAMED = 8
+"""GPUs, as many as one machine mostly has."""
 MPS_LINES = """\
 mkdir -p -m 755 "$CUDA_MPS_PIPE_DIRECTORY" "$CUDA_MPS_LOG_DIRECTORY"
 # One daemon for each GPU. It refuses to start where one serves this folder already.
@@ -81,6 +83,7 @@ def _notes(deployment: Deployment, service: Service) -> list[str]:
     gpu = "GPU=0 " if deployment.device_kind == "cuda" else ""
     ports = f"from port {service.port} on" + (f" (of GPU 1: {service.port + deployment.tenants})" if gpu else "")
     notes = [
+        *_each_device(deployment),
         f"Start: {gpu}sh FILE     Stop: {gpu}sh FILE stop",
         f"Tenants answer on {HOST}, {ports}, one each: put a balancer in front of them.",
     ]
@@ -94,6 +97,22 @@ def _notes(deployment: Deployment, service: Service) -> list[str]:
     if deployment.division == "cpuset":
         notes.append(f"The machine needs {deployment.threads * deployment.tenants} cores that nothing else uses.")
     return notes
+
+
+def _each_device(deployment: Deployment) -> list[str]:
+    number = deployment.devices
+    if number == 1:
+        return []
+    if deployment.device_kind != "cuda":
+        return [f"This file starts the tenants of one: run it on {number:,} such machines."]
+    if number > MOST_NAMED:
+        return [
+            f"This file starts the tenants of one: run it for {number:,} GPUs, GPU=0, 1, ... sh FILE on each machine."
+        ]
+    indices = range(number)
+    listed = f"GPU={', '.join(map(str, indices))} sh FILE"
+    loop = f"for gpu in {' '.join(map(str, indices))}; do GPU=$gpu sh FILE; done"
+    return [f"This file starts the tenants of one: run it on {number} devices: {listed}", f"  {loop}"]
 
 
 def _name(deployment: Deployment, service: Service, index: int) -> str:

@@ -1,4 +1,4 @@
-"""Kubernetes: a Deployment whose pods are the tenants of one device, their Service, and how many may be away at once.
+"""Kubernetes: a Deployment whose pods are the tenants of all devices, their Service, and how many may be away at once.
 
 It passes Pod Security's level "restricted". GPUs are asked for by the names that NVIDIA's device plugin gives them
 (mixed MIG strategy), and nodes chosen by the labels of GPU feature discovery.
@@ -29,13 +29,15 @@ def emit(deployment: Deployment) -> str:
         _workload(deployment, service, part, count, asked, len(groups) > 1) for part, (count, asked) in groups.items()
     ]
     cores = requested_cores(deployment) * deployment.tenants
+    memory = f"{mib * deployment.tenants} MiB"
     notes = [
         "Apply: kubectl apply -f FILE",
-        f"A node has room for all tenants where {cores:.4g} CPU and {mib * deployment.tenants} MiB are free.",
+        *_spread(deployment),
+        f"A node has room for the tenants of a device where {cores:.4g} CPU and {memory} are free.",
         *_usage(deployment, service),
         *_notes(deployment),
     ]
-    budget = [_budget(service)] if deployment.tenants > 1 else []
+    budget = [_budget(service)] if deployment.all_tenants > 1 else []
     return comment([*measured(deployment), *notes]) + documents([*workloads, *budget, _service(service)])
 
 
@@ -51,6 +53,17 @@ def _groups(deployment: Deployment) -> dict[str, tuple[int, str | None]]:
     return {"gpu": (deployment.tenants, resource(next(iter(profiles(deployment)), None)))}
 
 
+def _spread(deployment: Deployment) -> list[str]:
+    """Whoever reads "devices: 3" in the answer looks for them here."""
+    if deployment.devices == 1:
+        return []
+    each = "1 on each device" if deployment.tenants == 1 else f"{deployment.tenants} on each device"
+    lines = [f"This file deploys all of them: {deployment.all_tenants} pods, {each}."]
+    if deployment.device_kind != "cuda":
+        lines.append("A device is a machine like the one that was measured; a larger one takes the pods of several.")
+    return lines
+
+
 def _usage(deployment: Deployment, service: Service) -> list[str]:
     namespace = f"The namespace {service.namespace} has to be there: kubectl create namespace {service.namespace}"
     alone = (
@@ -59,7 +72,7 @@ def _usage(deployment: Deployment, service: Service) -> list[str]:
     )
     return [
         *([namespace] if service.namespace != "default" else []),
-        *(alone if deployment.tenants == 1 else ("A rollout replaces one tenant after the other.",)),
+        *(alone if deployment.all_tenants == 1 else ("A rollout replaces one tenant after the other.",)),
     ]
 
 
@@ -75,9 +88,9 @@ def _notes(deployment: Deployment) -> list[str]:
         notes.append("The GPU has to be laid out before (--emit mig-parted), with migStrategy mixed.")
     if sharing(deployment):
         notes.append(
-            "The GPU has to be shared before: --emit device-plugin. Where a node has several, the plugin spreads"
+            f"GPUs have to be shared before (--emit device-plugin): no more than {deployment.tenants} pods on each."
         )
-        notes.append(f"pods over them; measured is that {deployment.tenants} share one.")
+        notes.append("Where a node has more of them than are needed, the plugin spreads the pods over all of them.")
     if deployment.division == "mps":
         notes.append("All clients of MPS on a GPU have to run as one user: see docs/deploy.md.")
     return notes
@@ -102,7 +115,7 @@ def _workload(
             "annotations": {"bench/measured-as": cell[:500]},
         },
         "spec": {
-            "replicas": count,
+            "replicas": count * deployment.devices,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rollout(deployment)},
             "template": {"metadata": {"labels": labels}, "spec": pod_of(deployment, service, asked)},
@@ -111,9 +124,9 @@ def _workload(
 
 
 def _rollout(deployment: Deployment) -> dict[str, int]:
-    """Where tenants fill the device, a new pod finds room only where an old one has gone. One alone would take the
+    """Where tenants fill the devices, a new pod finds room only where an old one has gone. One alone would take the
     service with it: its successor waits for another device, and it stays until then."""
-    return {"maxSurge": 1, "maxUnavailable": 0} if deployment.tenants == 1 else {"maxSurge": 0, "maxUnavailable": 1}
+    return {"maxSurge": 1, "maxUnavailable": 0} if deployment.all_tenants == 1 else {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def _budget(service: Service) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def _nodes(deployment: Deployment) -> dict[str, str]:
 
 
 def _together(service: Service) -> dict[str, Any]:
-    """On one node, as measured, where there is room: Kubernetes knows no wish for one device."""
+    """On one node, as measured, as far as there is room, and then on the next: Kubernetes knows no wish for one device.
+    So devices are filled one node after the other, and none takes more than its tenants: it offers no more."""
     term = {"labelSelector": {"matchLabels": {NAME: service.name}}, "topologyKey": "kubernetes.io/hostname"}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from bench.errors import ConfigError
+from bench.judge.recommend.amounts import RATE_DIGITS, number
 from bench.judge.recommend.deployment import Deployment
 from bench.judge.recommend.service import Service
 
@@ -55,7 +56,7 @@ def environment(deployment: Deployment) -> dict[str, str]:
 
 
 def measured(deployment: Deployment) -> list[str]:
-    """For the head of each file: which cell it is, and what was measured."""
+    """For the head of each file: which cell it is, what was measured, and how many devices that takes."""
     cell = " / ".join((deployment.workload, deployment.optimization, deployment.partition))
     rss = deployment.peak_rss_bytes
     memory = f", at most {math.ceil(rss / MIB)} MiB of memory" if rss else ""
@@ -65,4 +66,14 @@ def measured(deployment: Deployment) -> list[str]:
     return [
         f"Written by bench recommend for {cell}",
         f"measured on {deployment.device}: {tenants} {threads}{memory}.",
+        *_served(deployment),
     ]
+
+
+def _served(deployment: Deployment) -> list[str]:
+    wanted = deployment.wanted_per_s
+    purpose = f" for {number(wanted, RATE_DIGITS)} items/s" if wanted else ""
+    most = f": plan with at most {number(deployment.per_s, RATE_DIGITS)} items/s on each" if deployment.per_s else ""
+    if deployment.devices > 1:
+        return [f"It takes {deployment.devices:,} devices{purpose}{most}."]
+    return [f"It takes one device{purpose}{most.removesuffix(' on each')}."] if most or purpose else []

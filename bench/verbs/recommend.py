@@ -50,7 +50,7 @@ def _emitted(found: Answer, form: str | None) -> str | None:
         return None
     from bench.emit.forms import emit
 
-    return emit(form, deployment(found.best.candidate, found.need))
+    return emit(form, deployment(found.best.candidate, found.need, found.devices or 1, found.per_s))
 
 
 def _name(found: Answer) -> str:

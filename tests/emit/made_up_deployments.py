@@ -93,6 +93,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
     threads = draw(st.integers(1, 64))
     words |= {"threads": threads, "cores_used": draw(st.none() | st.floats(1e-9, 1e9))}
     words |= {"peak_rss_bytes": draw(st.integers(1, 2**42))}
+    words |= {"devices": draw(st.integers(1, 12)), "per_s": draw(st.none() | st.floats(1e-9, 1e9))}
     division = draw(st.sampled_from(("full", "mig", "mps", "time_shared", "within", "cpuset", "cpu_shared")))
     if division in ("cpuset", "cpu_shared"):
         kind = division if division == "cpuset" else "time_shared"

@@ -91,6 +91,25 @@ def test_devices_by_index(tmp_path: Path) -> None:
     assert devices(gpu("time_shared", 2, "3g")) == ["device=0:0", "device=0:0"]
 
 
+def test_it_says_on_how_many_devices_it_is_to_be_run(tmp_path: Path) -> None:
+    three = gpu("time_shared", 2, devices=3, per_s=900.0, wanted_per_s=2500)
+    assert len(ran(tmp_path, three)) == 2, "the tenants of one"
+    head = emit("docker", three)
+    assert "# It takes 3 devices for 2,500 items/s: plan with at most 900 items/s on each.\n" in head
+    assert "run it on 3 devices: GPU=0, 1, 2 sh FILE" in head
+    (loop,) = [line.removeprefix("#").strip() for line in head.splitlines() if line.startswith("#   for gpu in")]
+    told = subprocess.run(
+        ["sh", "-c", loop.replace("FILE", "run.sh")], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "RECORD": str(tmp_path / "record")},
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    names = [call.split("\0")[3] for call in (tmp_path / "record").read_text().split("END\0")[2:-1]]
+    assert names == [f"resnet-gpu{device}-{index}" for device in range(3) for index in range(2)]
+    assert "run it for 40 GPUs" in emit("docker", gpu(devices=40))
+    assert "run it on 3 such machines" in emit("docker", cpu(devices=3))
+    assert "This file starts" not in emit("docker", gpu())
+
+
 def test_mps_needs_its_daemon(tmp_path: Path) -> None:
     deployment = gpu("mps", 2, thread_percentage=40, memory_limit_mib=2048)
     for words in ran(tmp_path, deployment):

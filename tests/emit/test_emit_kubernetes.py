@@ -39,10 +39,10 @@ def pods(trees: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
 @given(deployments())
 def test_every_cell_makes_manifests_that_are_taken(deployment: Deployment) -> None:
     trees = manifests(deployment)
-    several = {"PodDisruptionBudget"} if deployment.tenants > 1 else set()
+    several = {"PodDisruptionBudget"} if deployment.all_tenants > 1 else set()
     assert {tree["kind"] for tree in trees} == {"Deployment", "Service"} | several
     assert len({(tree["kind"], tree["metadata"]["name"]) for tree in trees}) == len(trees)
-    assert sum(replicas for replicas, _ in pods(trees)) == deployment.tenants
+    assert sum(replicas for replicas, _ in pods(trees)) == deployment.all_tenants
     for tree in trees:
         assert tree["metadata"]["namespace"] == deployment.service.namespace  # type: ignore[union-attr]
         assert DNS_LABEL.fullmatch(tree["metadata"]["name"])
@@ -99,6 +99,35 @@ def test_resources_as_the_device_plugin_names_them() -> None:
     assert asked(gpu("time_shared", 3, "3g")) == [(3, {"nvidia.com/mig-3g.20gb.shared": 1})]
     assert asked(gpu("mps", 2, thread_percentage=50)) == [(2, {"nvidia.com/gpu.shared": 1})]
     assert asked(cpu()) == [(2, {})]
+
+
+def test_all_devices_that_the_need_takes_are_deployed() -> None:
+    shared = gpu("mps", 2, thread_percentage=50, devices=3, per_s=7714.2, wanted_per_s=20_000)
+    ((count, pod),) = pods(manifests(shared))
+    assert count == 6 and pod["nodeSelector"]["nvidia.com/gpu.replicas"] == "2", "no device offers itself to a third"
+    (wish,) = pod["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert wish["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname", "one node is filled before the next"
+    head = emit("kubernetes", shared)
+    assert "# It takes 3 devices for 20,000 items/s: plan with at most 7,714 items/s on each.\n" in head
+    assert "# This file deploys all of them: 6 pods, 2 on each device.\n" in head
+    two_of_each = {"nvidia.com/mig-2g.10gb": 1}, {"nvidia.com/mig-1g.5gb.me": 1}
+    assert asked(gpu("mig", 2, "1g+me,2g", devices=2)) == [(2, two_of_each[0]), (2, two_of_each[1])]
+    assert "A device is a machine like the one that was measured" in emit("kubernetes", cpu(devices=3))
+
+
+def test_one_tenant_on_each_of_several_devices() -> None:
+    by_kind = {tree["kind"]: tree["spec"] for tree in manifests(gpu(devices=3))}
+    assert by_kind["Deployment"]["replicas"] == 3
+    assert by_kind["Deployment"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}, "two go on"
+    assert by_kind["PodDisruptionBudget"]["maxUnavailable"] == 1
+    assert "affinity" not in by_kind["Deployment"]["template"]["spec"], "nothing is won by one node"
+    assert "3 pods, 1 on each device" in emit("kubernetes", gpu(devices=3))
+
+
+def test_one_device_is_not_talked_of_as_several() -> None:
+    head = emit("kubernetes", gpu(per_s=512.0))
+    assert "# It takes one device: plan with at most 512 items/s.\n" in head and "all of them" not in head
+    assert "It takes" not in emit("kubernetes", gpu())
 
 
 def test_slices_that_stayed_empty() -> None:

@@ -13,9 +13,10 @@ from bench.judge.recommend.need import Need
 MIB = 2**20
 
 
-def deployment(candidate: Candidate, need: Need) -> Deployment:
-    """As it was measured, as far as run.json tells. Raises ConfigError for a partition that is not bench's own, and
-    InfeasibleHere where tenants of MPS may take more memory than there is."""
+def deployment(candidate: Candidate, need: Need, devices: int = 1, per_s: float | None = None) -> Deployment:
+    """As it was measured, as far as run.json tells, on so many devices, each planned with per_s items/s. Raises
+    ConfigError for a partition that is not bench's own, and InfeasibleHere where tenants of MPS may take more memory
+    than there is."""
     run, kind = candidate.run, candidate.kind
     if kind is None:
         raise ConfigError(
@@ -47,6 +48,9 @@ def deployment(candidate: Candidate, need: Need) -> Deployment:
         product=_text(gpu.get("product")) if on_a_gpu else "",
         pci_device_id=whole(gpu.get("pci_device_id")) if on_a_gpu else None,
         service=need.deploy,
+        devices=devices,
+        per_s=per_s,
+        wanted_per_s=need.throughput_per_s,
     )
 
 

@@ -20,6 +20,8 @@ class Deployment:
     threads: of each tenant on the host, on as many cores: what it was measured with. cores_used: of those, by one
         tenant on average; peak_rss_bytes: of one; None: not measured. sm_share: in a green context. thread_percentage,
         memory_limit_mib: of MPS, None: none.
+    devices: that are divided so, for wanted_per_s items per second of all of them (None: one, nothing is asked for).
+        per_s: that one of them is planned with; None: not known.
     product: the GPU's own name, and `pci_device_id` for tools that match by it; "" and None on a CPU.
     """
 
@@ -40,3 +42,11 @@ class Deployment:
     product: str = ""
     pci_device_id: int | None = None
     service: Service | None = None
+    devices: int = 1
+    per_s: float | None = None
+    wanted_per_s: float | None = None
+
+    @property
+    def all_tenants(self) -> int:
+        """On all devices."""
+        return self.tenants * self.devices

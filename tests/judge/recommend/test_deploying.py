@@ -38,6 +38,13 @@ def test_limits_of_mps_and_the_service() -> None:
     assert found.service.memory_bytes == 2 * 2**30
 
 
+def test_as_many_devices_as_the_answer_says() -> None:
+    told = deployment(candidate("mig_1of7"), need(throughput_per_s=3000), 3, 1100.0)
+    assert (told.devices, told.per_s, told.wanted_per_s, told.all_tenants) == (3, 1100.0, 3000, 21)
+    alone = deployment(candidate("mig_1of7"), need())
+    assert (alone.devices, alone.per_s, alone.wanted_per_s, alone.all_tenants) == (1, None, None, 7)
+
+
 def limited(limit_mib: int, device: Any = DESCRIPTION["device"]) -> dict[str, Any]:
     node = {"_target_": "bench.partitions.mps.Mps", "tenants": 7, "memory_limit_mib": limit_mib}
     return {"config": {"partitions": {"mps": node}}, "device": device}
