@@ -21,6 +21,8 @@ PLAN = "plan.json"
 RUN = "run.json"
 TRIALS = "trials.jsonl"
 IMPORTED = "imported"
+RUN_FORMAT = 1
+"""Of run.json, whoever writes it."""
 
 GREATEST = 1e12
 """Items per second, milliseconds: more than any device gives or anybody waits for."""

@@ -20,14 +20,14 @@ from bench.imports.imported import Found, Measured, Place
 from bench.imports.together import each_file_once, fits, merged, one_place
 from bench.records import Estimate, Imported, Latency, Missing, Plan, PlannedTrial, TrialRecord
 from bench.store import Run
-from bench.stored import GREATEST, LEAST_PER_S, StoredRun, first_line, read_run, stranger
+from bench.stored import GREATEST, LEAST_PER_S, PLAN, RUN, RUN_FORMAT, StoredRun, first_line, read_run, stranger
 
 Cell = tuple[str, str]
 """(partition, optimization)"""
-RUN_FORMAT = 1
 PROTOCOL = "imported"
 BASELINE = "fp32"
-"""What everything is compared with in tables, where a cell has that name; otherwise the one that was imported first."""
+"""What everything is compared with in tables, where a cell has that name. Otherwise nothing is: cells of a stranger's
+need not be versions of each other."""
 FOREVER_MS = GREATEST / 1e3
 """Beyond that nanoseconds are no whole numbers any more."""
 
@@ -39,7 +39,7 @@ def create(found: Found, results_dir: Path) -> Path:
     trials = _trials(found, None, frozenset())
     plan = _plan(place, (), trials, _with_missing(found.imported, trials))
     stored = Run.create(results_dir, f"{clock.file_stamp()}-{place.workload}-{place.scenario}")
-    stored.write_json("run.json", _description(found, place))
+    stored.write_json(RUN, _description(found, place))
     _write(stored, plan, trials, found)
     return stored.folder
 
@@ -162,10 +162,9 @@ def _plan(place: Place, before: Sequence[PlannedTrial], trials: Sequence[TrialRe
     fields = PlannedTrial.model_fields
     new = [PlannedTrial(**{name: getattr(trial, name) for name in fields}) for trial in trials]
     planned = [*before, *new]
-    names = [trial.optimization for trial in planned]
     plan = Plan(
         workload=place.workload, scenario=place.scenario, device=place.device, device_kind=place.device_kind,
-        rehearsal=False, protocol=PROTOCOL, baseline=BASELINE if BASELINE in names else names[0], seed=0,
+        rehearsal=False, protocol=PROTOCOL, baseline=BASELINE, seed=0,
         blocks=max(trial.block for trial in planned), imported=imported,
         trials=tuple(sorted(planned, key=lambda trial: (trial.block, trial.position))), infeasible=(),
         estimate=Estimate(trials_s=0.0, builds=0),
@@ -212,7 +211,7 @@ def _write(stored: Run, plan: Plan, trials: Sequence[TrialRecord], found: Found)
         if len(one.latencies_ms):
             stored.write_samples(trial.id, _samples(one))
         stored.append_trial(trial)
-    stored.write_json("plan.json", plan.model_dump())
+    stored.write_json(PLAN, plan.model_dump())
 
 
 def _samples(one: Measured) -> Mapping[str, Any]:

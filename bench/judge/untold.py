@@ -10,7 +10,7 @@ WORDS: dict[Missing, str] = {
     "telemetry": "telemetry",
     "proof": "proof of what ran",
     "requests": "single requests",
-    "latency": "latency",
+    "latency": "every trial's latency",
     "device": "the device (it is what the user said)",
 }
 

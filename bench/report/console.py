@@ -57,7 +57,7 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
         "p50 ms",
         "p99 ms",
         "of ceiling",
-        f"speed-up vs {plan.baseline}",
+        f"speed-up vs {plan.baseline}" if _has_baseline(plan, rows) else "speed-up",
         "quality",
         "valid",
     ):
@@ -78,15 +78,14 @@ def print_table(plan: Plan, rows: Sequence[Row]) -> None:
 
 def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     """How to read the table, and all that is not in it with its reason."""
-    lines = [_speed_ups(plan)]
+    lines = [_speed_ups(plan, _has_baseline(plan, rows))]
     lines += [f"*.{base}: the version that the same without {base} is compared with." for base in plan.against]
     if plan.measures == "start_up":
         lines.append("start-up: seconds from creating the first tenant until the last has answered once.")
     if few := [row.p99_requests for row in rows if row.p50_ms is not None and row.p99_ms is None]:
         so_many = "" if plan.imported else "; protocol=publish takes that many"
         lines.append(
-            f"too few: a p99 needs {needed('p99')} requests in each process, and there were {min(few)} to {max(few)}"
-            f"{so_many}."
+            f"too few: a p99 needs {needed('p99')} requests in each process, and there were {_from_to(few)}{so_many}."
         )
     if any(row.limit for row in rows):
         lines.append(
@@ -119,8 +118,19 @@ def footnotes(plan: Plan, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _speed_ups(plan: Plan) -> str:
+def _has_baseline(plan: Plan, rows: Sequence[Row]) -> bool:
+    return any(row.optimization == plan.baseline for row in rows)
+
+
+def _from_to(counts: Sequence[int]) -> str:
+    return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def _speed_ups(plan: Plan, has_baseline: bool) -> str:
     """What they are, and whether there are intervals: where another tool measured the two apart there are none."""
+    if not has_baseline:
+        how = f": of what another tool measured it is the cell called {plan.baseline}" if plan.imported else ""
+        return f"speed-up: none, for this run has no baseline{how}."
     if plan.imported:
         return (
             f"speed-up: ratio of throughput against {plan.baseline} of the same partition; without an interval, "

@@ -22,10 +22,9 @@ from bench.judge.differences import differences
 from bench.partitions.full import Full
 from bench.records import Estimate, Infeasible, Plan, TrialRecord
 from bench.store import Run
-from bench.stored import PLAN, RUN
+from bench.stored import PLAN, RUN, RUN_FORMAT
 from bench.suite.subject import subject
 
-RUN_FORMAT = 1
 SCENARIO = "single_stream"
 NO_BASELINE = "none"
 """A suite's tests are not versions of each other: none of them is what the others are compared with."""

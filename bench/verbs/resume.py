@@ -29,14 +29,14 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
             hint="leave the options out, or start a new run without --resume",
         )
     stored = Run.open(folder)
-    description = stored.read_json("run.json")
+    plan, description = stored.plan(), stored.read_json("run.json")
     if isinstance(description, dict) and "suite" in description:
         raise ConfigError(
             "the blocks of this run are sessions of pytest",
             where=str(folder),
             hint=f"add one in the suite's own folder: pytest --bench-run={shlex.quote(str(folder.absolute()))}",
         )
-    if isinstance(description, dict) and "imported_at" in description:
+    if plan.imported:
         raise ConfigError(
             "this run was imported from another tool: bench has nothing to measure in it",
             where=str(folder),
@@ -53,7 +53,6 @@ def taken_up(folder: Path, options: Sequence[str]) -> tuple[Experiment, Plan, Ru
             f"run.json lacks {error}", where=str(folder / "run.json"), hint="restore it, or start a new run"
         ) from error
     (experiment,) = load_experiments(again, folders, str(description.get("config_name", CONFIG)))
-    plan = stored.plan()
     if experiment.device.name != device_name:
         raise ConfigError(
             f"this run was measured on {device_name}, and this is {experiment.device.name}",

@@ -18,12 +18,11 @@ from bench.plan.planner import make_plan
 from bench.records import Plan
 from bench.report import progress
 from bench.store import Run
+from bench.stored import RUN_FORMAT
 from bench.verbs import against as versions
 from bench.verbs.conduct import conduct
 from bench.verbs.printing import print_json
 from bench.verbs.resume import subject_of, taken_up
-
-RUN_FORMAT = 1
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -220,3 +221,20 @@ def test_every_tools_run_is_verified_and_reported(
     page = bench("report", found["run"], cwd=tmp_path)
     assert page.returncode == 0, page.stderr
     assert "set aside" not in page.stderr
+
+
+def test_functions_that_are_no_versions_of_each_other_are_not_compared(bench: Forked, tmp_path: Path) -> None:
+    """Neither in the table nor in the report; with an fp32 among them the others are."""
+    sums = str(DATA / "pytest_benchmark" / "sums_1.json")
+    result = bench("import", "pytest-benchmark", sums, "device_kind=cpu", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (found,) = run_folders(tmp_path / "results")
+    assert "fp32  " not in result.stdout and not re.search(r"\d\.\d\dx", result.stdout)
+    assert "speed-up: none, for this run has no baseline" in result.stdout
+    assert "and there were 40." in result.stdout and "not told:" in result.stdout
+    assert "every trial's latency" in result.stdout  # some have one
+    rows = json.loads(bench("report", "--json", str(found), cwd=tmp_path).stdout)["runs"][0]["cells"]
+    assert len(rows) == 4 and not any(row["speedup"] for row in rows)
+    assert bench("report", str(found), cwd=tmp_path).returncode == 0
+    (page,) = tmp_path.glob("reports/*.html")
+    assert "No speed-up, for this run has no baseline" in page.read_text()
