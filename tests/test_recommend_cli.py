@@ -55,6 +55,7 @@ def test_without_p99_it_says_what_to_measure_and_that_can_be_planned(bench: Fork
     content = json.loads(found.stdout)
     assert found.returncode == 4 and content["recommended"] is None and content["only_lacks_evidence"]
     (suggested,) = content["to_measure"]
+    assert 10 * 60 < suggested["lasts_s"] < 30 * 60
     words = shlex.split(suggested["command"])
     assert words[:2] == ["bench", "run"] and "protocol=publish" in words
     planned = bench("plan", *words[2:], "gpu=cpu", "--json", cwd=tmp_path)
@@ -136,3 +137,4 @@ def test_nothing_is_emitted_where_nothing_is_recommended(bench: Forked, tmp_path
     need = needing(tmp_path, p99_ms=2, tenants=2)
     found = bench("recommend", GLYPHS, "--need", need, "--emit", "docker", cwd=tmp_path)
     assert (found.returncode, found.stdout) == (4, "") and "Measure more before you deploy" in found.stderr
+    assert "nothing is emitted for docker" in found.stderr and "bench run 'partitions=" in found.stderr

@@ -37,7 +37,12 @@ def run(runs: Sequence[str], need: str, emit: str | None, output: str, as_json: 
     elif emit:
         shown = words(found)
         say(f"{shown.headline}: {shown.lead}")
-        sys.stdout.write(emitted or "")
+        if emitted is None:
+            say(f"Nothing is recommended, so nothing is emitted for {emit}: a file that this was to go to is empty.")
+            for why, command in shown.measure:
+                say(f"{why}: {command}" if command else f"{why}.")
+        else:
+            sys.stdout.write(emitted)
     else:
         print_recommendation(found)
     if found.best:

@@ -51,10 +51,7 @@ def _p99(candidate: Candidate, goal_ms: float, level: float) -> Finding:
 
 
 def _few_requests(candidate: Candidate) -> Finding:
-    enough = needed("p99")
-    words = (
-        f"p99 is not measured: it takes {enough} requests in each process, and there were {candidate.fewest_requests}"
-    )
+    words = f"p99 not measured: {candidate.fewest_requests:,} of {needed('p99'):,} requests"
     return Finding("p99", "unmeasured", words, "p99")
 
 

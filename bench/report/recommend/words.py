@@ -76,7 +76,7 @@ def words(answer: Answer) -> Words:
         lines=[_line(answer, item) for item in answer.weighed],
         rules=[_rule(said) for said in answer.rules],
         no_rule=_no_rule(answer),
-        measure=[(item.why, item.command) for item in answer.to_measure],
+        measure=[(f"{item.why}{_lasting(item.lasts_s)}", item.command) for item in answer.to_measure],
         cost_title=f"{currency(answer) or 'cost'} per million",
     )
 
@@ -115,6 +115,13 @@ def _at_once(answer: Answer) -> str:
     if answer.judged < 2:
         return " How it stands holds at 95 %." if answer.judged else ""
     return f" How they stand holds at 95 %, for all {answer.judged} that were put to the goals at once."
+
+
+def _lasting(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    about = f"{seconds / 3600:.1f} h" if seconds >= 90 * 60 else f"{max(1, round(seconds / 60))} min"
+    return f". Measuring that takes about {about}, without building models"
 
 
 def _ties(answer: Answer) -> str:

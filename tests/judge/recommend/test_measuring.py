@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
+import pytest
+import yaml
+from made_up_runs import accuracy
 from recommended_runs import a100, asked
 
+import bench
+from bench.judge.recommend.lasting import PUBLISH, STANDARD, Pace
 from bench.stored import StoredRun
 
 
@@ -15,11 +21,54 @@ def commands(run: StoredRun, **fields: Any) -> list[list[str]]:
 
 
 def test_the_run_again_with_the_protocol_that_has_enough_requests() -> None:
-    (found,) = commands(a100(requests=2000), p99_ms=10)
+    (found,) = commands(a100(["full", "mig_1of7"], ["fp32", "int8"], requests=2000), p99_ms=10)
     assert found == [
-        "bench", "run", "workload=specimen", "partitions=[full,mig_1of7,time_shared]",
-        "optimizations=[fp32,int8,pruned]", "protocol=publish",
+        "bench", "run", "workload=specimen", "partitions=[full,mig_1of7]", "optimizations=[fp32,int8]",
+        "protocol=publish",
     ]  # fmt: skip
+
+
+def test_of_many_that_only_lack_a_p99_the_best_come_first() -> None:
+    run = a100(requests=2000)
+    (item,) = asked(run, p99_ms=10).to_measure
+    assert "pruned on mig_1of7, int8 on mig_1of7, pruned on full and 2 more, the best 5 of 9 by throughput," in item.why
+    assert shlex.split(item.command)[3:] == [
+        "partitions=[full,mig_1of7,time_shared]", "optimizations=[fp32,int8,pruned]", "only.time_shared=[fp32,pruned]",
+        "protocol=publish",
+    ]  # fmt: skip
+    (item,) = asked(run, p99_ms=10, objective="latency").to_measure
+    assert "pruned on full, int8 on full, fp32 on full and 2 more, the best 5 of 9 by p50," in item.why
+    half_known = {("full", "pruned"): {"quality": accuracy(300, 1, 0)}}
+    (item, _) = asked(a100(requests=2000, measured=half_known), p99_ms=10, quality_loss_below=0.01).to_measure
+    assert "of 7" in item.why and "pruned on full" not in item.why, "it lacks its quality, too"
+
+
+def test_how_long_that_takes() -> None:
+    """20 blocks of fp32, fp32 again and int8: 1.5 s around each window, 1 s to warm up, 5 s or as the rate asks."""
+    timing = {"timing_s": {"total": 2.1, "window": 0.4, "warmup": 0.2}}
+    slow = {("full", "fp32"): {**timing, "tenant_requests": (200,)}, ("full", "int8"): timing}
+
+    def lasts(**fields: Any) -> float | None:
+        run = a100(["full"], ["fp32", "int8"], requests=1000, change={"window_s": 1.0}, **fields)
+        (item,) = asked(run, p99_ms=10).to_measure
+        return item.lasts_s
+
+    assert lasts(measured=slow) == pytest.approx(
+        20 * ((1.5 + 1 + 1.25 * 5000 / 200) * 2 + 1.5 + 1 + 1.25 * 5000 / 1000)
+    )
+    assert lasts() is None, "nobody knows how long a trial took"
+    run = a100(["full"], ["fp32"], blocks=3, look_level=None, change=timing | {"window_s": 0.4})
+    (item,) = asked(run, quality_loss_below=0.01).to_measure
+    assert "protocol=standard" in item.command and item.lasts_s is None, "as long as verdicts are open"
+
+
+@pytest.mark.parametrize(("name", "pace"), [("standard", STANDARD), ("publish", PUBLISH)])
+def test_protocols_are_what_the_estimate_takes_them_for(name: str, pace: Pace) -> None:
+    told = yaml.safe_load((Path(bench.__file__).parent / f"configs/protocol/{name}.yaml").read_text())
+    assert (told["blocks"], told["warmup_min_s"], told["window_s"], told["window_limit_s"], told["min_requests"]) == (
+        pace.blocks, pace.warmup_s, pace.window_s, pace.window_limit_s, pace.requests,
+    )  # fmt: skip
+    assert told["noise_floor"], "the baseline once more"
 
 
 def test_only_what_may_still_satisfy_is_measured_again() -> None:
