@@ -90,7 +90,7 @@ def test_a_good_file_cut_off_or_with_other_bytes(tool: str, data: st.DataObject)
 
 
 @pytest.mark.parametrize("tool", ["trtexec", "perf-analyzer", "nvbench"])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_good_file_with_something_else_somewhere(tool: str, data: st.DataObject) -> None:
     document = json.loads(next(file for file in FILES[tool] if file.suffix == ".json").read_text())

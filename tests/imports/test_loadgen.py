@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
@@ -115,6 +115,7 @@ def test_foreign_files_are_refused(tmp_path: Path, name: str, content: str, what
 
 
 @pytest.mark.parametrize("kind", ["detail", "summary"])
+@settings(max_examples=30)
 @given(share=st.floats(0, 0.97))
 def test_truncated_logs_are_refused(tmp_path_factory: pytest.TempPathFactory, kind: str, share: float) -> None:
     """A summary is whole when its results and settings are; the samples per query come among the last of them."""
@@ -129,6 +130,7 @@ def test_truncated_logs_are_refused(tmp_path_factory: pytest.TempPathFactory, ki
 NUMBERS = st.one_of(st.floats(), st.integers(), st.text(max_size=5), st.none(), st.booleans(), st.lists(st.integers()))
 
 
+@settings(max_examples=40)
 @given(key=st.sampled_from(["result_mean_latency_ns", "effective_samples_per_query", "result_query_count",
                             "result_completed_samples_per_sec", "power_end", "result_validity", "sut_name"]),
        value=NUMBERS)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
@@ -131,6 +131,7 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(place=st.sampled_from(places(bert())[1:]), value=ANYTHING)
 def test_a_changed_value_is_refused_or_stored(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], value: object

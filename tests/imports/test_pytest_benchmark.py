@@ -192,7 +192,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return {**rest, "benchmarks": draw(st.lists(entries(), min_size=1, max_size=3))}
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(content=documents())
 def test_any_document_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("back")
@@ -248,6 +248,7 @@ def test_numbers_that_cannot_be_are_refused(tmp_path: Path, stats: dict[str, Any
         found(written(tmp_path, content))
 
 
+@settings(max_examples=30)
 @given(share=st.floats(0, 0.999))
 def test_truncated_files_are_refused(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
     text = (DATA / "sums_1.json").read_text()

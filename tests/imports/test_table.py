@@ -81,7 +81,7 @@ def test_mappings_that_mean_nothing_are_refused(options: dict[str, str], what: s
         ("throughput_per_s: {column: img/s, colour: red}\n", "which is no column"),
         ("throughput_per_s: {column: 3}\n", "has no column"),
         ("throughput_per_s: {column: img/s, factor: [1]}\n", "is no factor"),
-        ("{" * 5000, "no yaml"),
+        ("{" * 1200, "no yaml"),
         ("!!python/object/apply:os.system [true]\n", "no yaml"),
         ("a: *nothing\n", "no yaml"),
     ],
