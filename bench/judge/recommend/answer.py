@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -126,9 +127,16 @@ def answer(runs: Sequence[StoredRun], need: Need) -> Answer:
 
 
 def _weighed(found: Sequence[Weighed], need: Need, levels: Levels) -> list[Weighed]:
-    """Those that satisfy, the best first and the others by how far they are behind it; then what is open or fails."""
+    """Those that satisfy, the best first and the others by how far they are behind it; then what is open, the best by
+    its level first, and what fails."""
     satisfying = [item for item in found if item.standing == "satisfies"]
-    rest = [item for standing in ("open", "fails") for item in found if item.standing == standing]
+
+    def badness(item: Weighed) -> float:
+        level = levels.badness(item.candidate, need.aim)
+        return math.inf if level is None else level
+
+    still_open = sorted((item for item in found if item.standing == "open"), key=badness)
+    rest = [*still_open, *(item for item in found if item.standing == "fails")]
     best = best_of([item.candidate for item in satisfying], need.aim, levels)
     if best is None:
         return rest

@@ -51,7 +51,7 @@ def _p99(candidate: Candidate, goal_ms: float, level: float) -> Finding:
 
 
 def _few_requests(candidate: Candidate) -> Finding:
-    words = f"p99 not measured: {candidate.fewest_requests:,} of {needed('p99'):,} requests"
+    words = f"p99 not measured: fewer than {needed('p99'):,} requests in a process"
     return Finding("p99", "unmeasured", words, "p99")
 
 

@@ -65,6 +65,7 @@ def _weighed(answer: Answer, item: Weighed) -> dict[str, Any]:
         "lost_blocks": len(found.lost),
         "throughput_per_s": asdict(found.throughput) if found.throughput else None,
         "tenant_throughput_per_s": asdict(found.tenant_throughput) if found.tenant_throughput else None,
+        "fewest_requests": found.fewest_requests,
         "p99_ms": asdict(found.p99) if found.p99 else None,
         "quality_loss": {"loss": found.loss.loss, "upper": found.loss.upper, "metric": found.loss.metric}
         if found.loss

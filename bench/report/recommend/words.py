@@ -26,17 +26,20 @@ MOST_NAMED = 6
 
 @dataclass(frozen=True)
 class Line:
-    """One candidate of the table."""
+    """One candidate of the table. few: its p99 lacks requests. behind: how far behind the best it is, in short; "" of
+    what does not satisfy."""
 
     name: str
     tenants: str
     rate: str
     p99: str
+    few: bool
     quality: str
     cost: str
     standing: str
     standing_words: str
     why: tuple[str, ...]
+    behind: str
     is_best: bool
     on_front: bool
 
@@ -58,7 +61,9 @@ class Words:
     rules: list[tuple[str, str, str]]
     no_rule: str
     measure: list[tuple[str, str]]
+    asks_p99: bool
     cost_title: str
+    behind_title: str
 
 
 def words(answer: Answer) -> Words:
@@ -77,6 +82,8 @@ def words(answer: Answer) -> Words:
         rules=[_rule(said) for said in answer.rules],
         no_rule=_no_rule(answer),
         measure=[(f"{item.why}{_lasting(item.lasts_s)}", item.command) for item in answer.to_measure],
+        asks_p99=answer.need.p99_ms is not None or answer.need.aim == "latency",
+        behind_title=f"behind the best in {answer.need.aim}",
         cost_title=f"{currency(answer) or 'cost'} per million",
     )
 
@@ -193,15 +200,26 @@ def _line(answer: Answer, item: Weighed) -> Line:
         name=found.name + (f" ({found.run.name})" if len(answer.runs) > 1 else ""),
         tenants=str(found.tenants),
         rate=rates(found.throughput) if found.throughput else NONE,
-        p99=of(found.p99) if found.p99 else "too few" if found.trials else NONE,
+        p99=of(found.p99) if found.p99 else f"too few ({found.fewest_requests:,})" if found.trials else NONE,
+        few=found.p99 is None,
         quality=_short_quality(found),
         cost=number(found.cost.estimate) if found.cost else NONE,
         standing=item.standing,
         standing_words=STANDING_WORDS[item.standing],
         why=why,
+        behind=_behind(answer, item),
         is_best=item is answer.best,
         on_front=any(found is member for member in answer.front.members),
     )
+
+
+def _behind(answer: Answer, item: Weighed) -> str:
+    if item.standing != "satisfies":
+        return ""
+    if item is answer.best:
+        return "the best"
+    tied = any(item is other for other in answer.ties)
+    return f"{item.against_best or 'no common block'}{' (tied)' if tied and item.against_best else ''}"
 
 
 def _short_quality(found: Candidate) -> str:

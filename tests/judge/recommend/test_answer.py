@@ -259,7 +259,7 @@ SPOILED = {"status": "invalid", "reason": "something else ran there", "gate": Ga
             a100(["full"], ["fp32"], imported=Imported(tool="trtexec", missing=("proof",))),
             "measured by trtexec, and nothing is decided from that",
         ),
-        (a100(["full"], ["fp32"], requests=4999), "p99 not measured: 4,999 of 5,000 requests"),
+        (a100(["full"], ["fp32"], requests=4999), "p99 not measured: fewer than 5,000 requests in a process"),
     ],
 )
 def test_too_little_evidence_recommends_nothing_and_says_what_to_measure(run: StoredRun, words: str) -> None:
