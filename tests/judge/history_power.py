@@ -93,14 +93,18 @@ def drifting(draw: Draw, level: Array) -> float:
 
 
 def main() -> None:
-    for model, draw in {**MODELS, "correlated, 0.5": partial(correlated, 0.5)}.items():
+    models: dict[str, Draw] = {**MODELS, "correlated, 0.5": partial(correlated, 0.5)}
+    for model, draw in models.items():
         say(f"| {model} | {afterwards(draw)} | {every_night(draw)} | {delay(draw, 0.03)} / {delay(draw, 0.05)} |")
         told = [alarms(draw, nights, number) for nights, number in STILL.items()]
         shares = " | ".join(f"{100 * false:.2g} %" for false, _ in told)
         say(f"| {model} | {shares} | possible {' '.join(f'{100 * off:.2g}' for _, off in told)} |")
         say(f"| {model} | {'; '.join(sizes(draw, size) for size in SMALL)} |")
         stairs = [drifting(draw, -0.03 * (np.arange(n) * (steps + 1) // n)) for steps, n in STAIRS]
-        lines = [drifting(draw, np.linspace(0, -drop, nights)) for drop, nights in DRIFTS]
+        lines = [
+            drifting(draw, np.array([-drop * night / (nights - 1) for night in range(nights)]))
+            for drop, nights in DRIFTS
+        ]
         say(f"| {model} | stairs {stairs}, lines {lines} called drifting |")
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from made_up_nights import CELLS, night, nights
 from made_up_runs import plan
 
-from bench.judge.history.history import History, Trend, history, measured_at
+from bench.judge.history.history import History, Trend, history
+from bench.judge.when import measured_at
 from bench.records import Imported
 from bench.stored import SetAside, StoredRun
 
