@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -86,10 +87,10 @@ def sizes(draw: Draw, size: float) -> str:
     )
 
 
-def drifting(draw: Draw, level: Array) -> float:
+def drifting(draw: Draw, levels: Sequence[float]) -> float:
     """Share that is called drifting."""
-    made = (NOISE_SD * draw(np.random.default_rng([seed, 62]), level.shape) for seed in range(SERIES))
-    return float(np.mean([course(level + values).drift is not None for values in made]))
+    made = (NOISE_SD * draw(np.random.default_rng([seed, 62]), (len(levels),)) for seed in range(SERIES))
+    return float(np.mean([course(np.array(levels) + values).drift is not None for values in made]))
 
 
 def main() -> None:
@@ -100,11 +101,8 @@ def main() -> None:
         shares = " | ".join(f"{100 * false:.2g} %" for false, _ in told)
         say(f"| {model} | {shares} | possible {' '.join(f'{100 * off:.2g}' for _, off in told)} |")
         say(f"| {model} | {'; '.join(sizes(draw, size) for size in SMALL)} |")
-        stairs = [drifting(draw, -0.03 * (np.arange(n) * (steps + 1) // n)) for steps, n in STAIRS]
-        lines = [
-            drifting(draw, np.array([-drop * night / (nights - 1) for night in range(nights)]))
-            for drop, nights in DRIFTS
-        ]
+        stairs = [drifting(draw, [-0.03 * (night * (steps + 1) // n) for night in range(n)]) for steps, n in STAIRS]
+        lines = [drifting(draw, [-drop * night / (n - 1) for night in range(n)]) for drop, n in DRIFTS]
         say(f"| {model} | stairs {stairs}, lines {lines} called drifting |")
 
 
