@@ -69,13 +69,11 @@ def _dates(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     last = len(points) - 1
     places = sorted({round(last * part / (DATES - 1)) for part in range(DATES)}) if last >= DATES else range(last + 1)
     found = []
-    for place in places:
+    for place, told in zip(places, words.dates([points[place].night for place in places]), strict=True):
         anchor = "end" if place == last and last else "start" if place == 0 else "middle"
         at = x(place)
         found.append(tag("line", x1=at, x2=at, y1=y.start, y2=y.start + 4, class_="grid"))
-        found.append(
-            tag("text", words.date(points[place].night), x=at, y=y.start + 18, text_anchor=anchor, class_="tick")
-        )
+        found.append(tag("text", told, x=at, y=y.start + 18, text_anchor=anchor, class_="tick"))
     return found
 
 

@@ -77,6 +77,12 @@ def date(night: Night) -> str:
     return f"{night.when:%Y-%m-%d}"
 
 
+def dates(nights: Sequence[Night]) -> list[str]:
+    """Each as short as tells it from the others: the day, or the time of day where several are of one."""
+    days = [date(night) for night in nights]
+    return days if len(set(days)) == len(days) else [f"{night.when:%m-%d %H:%M}" for night in nights]
+
+
 def coincides(found: Coincidence) -> list[str]:
     """A line for each thing that changed, or that nothing did, or that nobody knows."""
     if not found.differences:
@@ -113,8 +119,12 @@ def headline(history: History) -> str:
     """What the history comes to, in one sentence."""
     over = f"{counted(len(history.series), 'series', 'series')} over {counted(len(history.nights), 'run')}"
     if not history.changes:
-        young = all(series.course.too_few for series in history.series)
-        return f"Too few runs yet to see shifts: {over}" if young else f"No shift in {over}"
+        young = sum(series.course.too_few for series in history.series)
+        if young == len(history.series):
+            return f"Too few runs yet to see shifts: {over}"
+        runs = counted(len(history.nights), "run")
+        looked = counted(len(history.series) - young, "series", "series")
+        return f"No shift in {looked} over {runs}" + (f"; {young} with too few runs yet" if young else "")
     moved = {id(series) for series, _ in history.changes}
     worse = sum(not change.better for _, change in history.changes)
     told = f"{worse} for the worse" if worse else "none for the worse"
