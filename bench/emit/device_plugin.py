@@ -42,5 +42,5 @@ def emit(deployment: Deployment) -> str:
         told = f"measured was a limit of {limit} MiB" if limit else "measured was no limit"
         notes.append(f"The plugin limits each to 1/{deployment.tenants} of the GPU's memory; {told}.")
     if profiles(deployment):
-        notes.append("The GPU has to be laid out before: --emit mig-parted.")
+        notes.append("Each GPU has to be laid out before: --emit mig-parted.")
     return comment([*measured(deployment), *notes]) + documents([tree])

@@ -40,7 +40,8 @@ class Sharing:
 def needs_gpu(deployment: Deployment, form: str) -> None:
     """Raises InfeasibleHere for CPUs, and for divisions that only a program itself can make."""
     if deployment.device_kind != "cuda":
-        raise _infeasible(deployment, f"{form} lays out GPUs, and {deployment.device} is a CPU", "--emit kubernetes or docker")
+        what = f"{form} lays out GPUs, and {deployment.device} is a CPU"
+        raise _infeasible(deployment, what, "--emit kubernetes, or --emit docker")
     no_green_context(deployment)
 
 

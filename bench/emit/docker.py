@@ -88,7 +88,7 @@ def _notes(deployment: Deployment, service: Service) -> list[str]:
         f"Tenants answer on {HOST}, {ports}, one each: put a balancer in front of them.",
     ]
     if profiles(deployment):
-        notes.append("The GPU has to be laid out before, and exactly so: --emit mig-parted.")
+        notes.append("Each GPU has to be laid out before, and exactly so: --emit mig-parted.")
     if deployment.division == "mps":
         notes.append(f"Run it as root or as user {service.user_id}: MPS serves one user at a time.")
         notes.append(

@@ -85,7 +85,7 @@ def _notes(deployment: Deployment) -> list[str]:
         return pinned if deployment.division == "cpuset" else []
     notes = []
     if profiles(deployment):
-        notes.append("The GPU has to be laid out before (--emit mig-parted), with migStrategy mixed.")
+        notes.append("Each GPU has to be laid out before (--emit mig-parted), with migStrategy mixed.")
     if sharing(deployment):
         notes.append(
             f"GPUs have to be shared before (--emit device-plugin): no more than {deployment.tenants} pods on each."
