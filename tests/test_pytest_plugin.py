@@ -449,7 +449,7 @@ def test_a_slower_version_is_found(quick: opened.Asked, monkeypatch: pytest.Monk
     monkeypatch.setattr(steady, "is_steady", lambda *_: True)
     monkeypatch.setattr(steady, "HALF", 1)
     for name, nap_s in (("base", 0.004), ("slower", 0.016)):
-        for _ in range(6):
+        for _ in range(5):
             made = Session(replace(quick, run=tmp_path / name))
             assert made.measure("test_a.py::test_nap", 1, [partial(time.sleep, nap_s)], 1, None).valid
             made.close()
