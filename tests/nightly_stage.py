@@ -43,7 +43,9 @@ folder=$(for word; do echo "$word"; done | sed -n "s/^results_dir='\\(.*\\)'$/\\
 mkdir "$folder/a-run" && touch "$folder/a-run/trials.jsonl"
 """
 MEASURED_NOTHING = ""
-WAITS = RUN + "trap 'exit 130' TERM; touch {started}; while :; do sleep 0.02; done"
+WAITS = (
+    RUN + "trap 'sleep 0.3; rm {started}; exit 130' TERM; touch {started}; for _ in $(seq 1000); do sleep 0.02; done"
+)
 
 
 def commit(folder: Path, seconds: float, words: str) -> str:
@@ -95,7 +97,7 @@ esac
 
 
 def waiting(tools: Path) -> Path:
-    """A bench in `tools` that measures until it is told to end; the file that shows that it does."""
+    """A bench in `tools` that measures until it is told to end; the file that is there while it does."""
     started = tools / "started"
     stub(tools, 0, run=WAITS.format(started=shlex.quote(str(started))))
     return started

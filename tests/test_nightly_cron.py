@@ -221,6 +221,7 @@ def test_a_signal_to_the_script_alone_ends_bench(package: Path, tools: Path, num
     mail, err = process.communicate(timeout=20)
     assert process.returncode == 130, mail + err
     assert mail.startswith("interrupted: ") and last_good(tools) is None
+    assert not started.exists()  # it was waited for
 
 
 def test_the_last_nights_are_kept_and_nothing_else_is_touched(package: Path, tools: Path) -> None:

@@ -340,6 +340,7 @@ def test_a_cancelled_job_ends_bench_and_says_so(package: Path, tools: Path, numb
     job = execute(package, tools, asked="HEAD", meanwhile=cancel)
     assert (job.failed, job.exit_code) == (["Gate"], 130)
     assert job.summary.startswith("# ✗ interrupted on gpu-0")
+    assert not started.exists()  # it was waited for
     assert "mig restore" in (tools / "calls").read_text()
 
 
