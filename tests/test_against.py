@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from harness import SHORT, SPECIMEN, UNWATCHED, run_bench
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from repositories import git
 
 from bench.composition import compose_all
 from bench.errors import ConfigError, InputError
 from bench.stored import read_run
-from bench.verbs.against import options
+from bench.verbs.against import _quoted, options
 
 MODEL = """
 import time
@@ -157,6 +159,14 @@ def test_every_form_of_a_version(tmp_path: Path, project: Path, monkeypatch: pyt
     assert options("image:slim", ["isolation=container"])[-2:] == [
         "isolation=[container,against_image]", "isolation.against_image.image='slim'",
     ]  # fmt: skip
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@example("it's ${a} \\' \\\\ C:\\x\\")
+@settings(max_examples=15)  # each composes a configuration
+def test_any_path_is_read_as_it_is(path: str) -> None:
+    (composed,) = compose_all([f"results_dir={_quoted(path)}", "claims=[]"], ())
+    assert composed.config["results_dir"] == path
 
 
 def test_what_is_asked_for_stays() -> None:

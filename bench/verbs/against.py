@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +75,7 @@ def _file(name: str) -> Path:
 
 
 def _quoted(value: str) -> str:
-    """As Hydra reads a text of any characters."""
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    """As Hydra reads a text of any characters: backslashes count before a quote, and no reference is meant."""
+    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", value)
+    escaped = doubled.replace("'", "\\'").replace("${", "\\${")
     return f"'{escaped}'"

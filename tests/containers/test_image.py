@@ -246,6 +246,20 @@ def test_a_run_takes_place_in_it(image: Image, built: Mapping[str, Any], tmp_pat
     assert built["slim"]["id"] in (folder / "trials.jsonl").read_text()
 
 
+def test_two_images_are_measured_in_the_same_blocks(image: Image, built: Mapping[str, Any], tmp_path: Path) -> None:
+    result = image.raw(
+        "run", "--json", "--against", f"image:{built['full']['tag']}", *SPECIMEN, *SHORT, *UNWATCHED,
+        "isolation=container", "isolation.container.image=slim", f"results_dir={tmp_path / 'results'}",
+    )  # fmt: skip
+    assert result.returncode == 4, result.stderr  # smoke draws no verdicts
+    (told,) = json.loads(result.stdout)
+    (outcome,) = told["comparison"]
+    assert (outcome["base"], outcome["outcome"]) == ("against_image", "not_enough_evidence")
+    (folder,) = run_folders(tmp_path / "results")
+    ran = {(trial["isolation"], trial["confinement"]["image"]["id"]) for trial in lines(folder)}
+    assert ran == {("container", built["slim"]["id"]), ("against_image", built["full"]["id"])}
+
+
 def test_a_base_that_is_not_there_is_told(image: Image) -> None:
     result = image.raw("image", "build", "--base", "localhost:1/no-such-base:1")
     assert result.returncode == 3 and result.stdout == ""
