@@ -19,9 +19,10 @@ test: lint browser
 test-fast: $(INSTALLED) browser
 	$(BIN)/pytest -q -m "not slow and not statistics" --ignore=tests/benchmarks --ignore=tests/containers
 
-# How often a verdict is wrong, over 20,000 draws of simulated truth; `make test` makes 2,000. -rP prints the rates.
+# How often a verdict is wrong, over 20,000 draws of simulated truth; `make test` makes 2,000. -rP prints the rates. And
+# what else takes many seeds: shifts in histories, glyphs trained anew.
 test-statistics: $(INSTALLED)
-	$(BIN)/pytest -q -rP -m statistics tests/judge
+	$(BIN)/pytest -q -rP -m statistics tests/judge tests/workloads
 
 # Reports are tested in a real browser: Debian's, or one that BENCH_CHROMIUM names.
 browser:

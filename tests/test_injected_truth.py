@@ -37,8 +37,8 @@ def test_a_damaged_model_fails_its_quality_bound(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     result = run_bench(
         "run", "--config-dir", str(INJECTED), "optimizations=[fp32,int8_ort,int8_damaged]", "protocol.doublings=0",
-        "claims=[quantization-int8]", "protocol.blocks=3", "protocol.window_s=0.2", *UNWATCHED,
-        cwd=tmp_path, limit_s=300,
+        "claims=[quantization-int8]", "protocol.blocks=3", "protocol.noise_floor=false", "protocol.window_s=0.2",
+        *UNWATCHED, cwd=tmp_path, limit_s=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     rows = {row["optimization"]: row for row in verify(tmp_path, "quantization-int8") if row["optimization"]}

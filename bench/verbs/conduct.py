@@ -95,7 +95,10 @@ def _measure(experiment: Experiment, plan: Plan, stored: Run) -> Plan:
         if more is None:
             return plan
         cells = sum(len(names) for names in more.cells.values())
-        progress.say(f"after {plan.blocks} blocks {more.open} are open: up to {more.blocks} blocks of {cells} cells")
+        asked = "series" if plan.against else "verdicts"
+        progress.say(
+            f"after {plan.blocks} blocks {more.open} {asked} are open: up to {more.blocks} blocks of {cells} cells"
+        )
         plan = prolong(plan, more.cells, more.blocks)
         stored.write_json("plan.json", plan.model_dump())
 

@@ -32,7 +32,7 @@ def test_five_shifts_in_500_nights_are_found(model: str) -> None:
         assert hits >= 4 and false <= 2, (seed, hits, false)
 
 
-@pytest.mark.slow
+@pytest.mark.statistics
 @pytest.mark.parametrize("model", ALL)
 def test_five_shifts_in_500_nights_are_found_whatever_the_seed(model: str) -> None:
     scores = [five_shifts(model, seed) for seed in range(200)]
@@ -46,7 +46,7 @@ def test_they_are_found_when_five_nights_of_them_are_measured(seed: int) -> None
     assert in_time >= 4 and false <= 2
 
 
-@pytest.mark.slow
+@pytest.mark.statistics
 @pytest.mark.parametrize("model", ALL)
 def test_they_are_found_in_time_whatever_the_seed(model: str) -> None:
     scores = []

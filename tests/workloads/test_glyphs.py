@@ -148,7 +148,7 @@ def test_missing_weights_are_told(tmp_path: Path) -> None:
         Glyphs(weights=str(tmp_path / "none.safetensors")).identity()
 
 
-@pytest.mark.slow
+@pytest.mark.statistics
 @pytest.mark.timeout(1800)
 def test_another_seed_learns_the_same() -> None:
     """The full recipe on another seed: the accuracy comes from the images, not from luck. Minutes on idle cores."""
