@@ -74,6 +74,7 @@ def arrangements(
     """Every division in every isolation beside all neighbours, by name; `config` is what they are made of. What is
     ordinary (processes, all tenants alike) does not show in a name, nor does an isolation that all have.
     """
+    _check_versions(isolations)
     found: dict[str, Arrangement] = {}
     for division, partition in partitions.items():
         listed = tuple(_listed(config["partitions"][division].get("tenants"), f"partitions.{division}.tenants"))
@@ -95,6 +96,17 @@ def arrangements(
                     listed=listed,
                 )
     return found
+
+
+def _check_versions(isolations: Mapping[str, Isolation]) -> None:
+    for name, isolation in isolations.items():
+        compared = isolation.base_of
+        if compared is not None and (compared not in isolations or isolations[compared].base_of is not None):
+            raise ConfigError(
+                f"{name} runs what {compared} is compared with, and that is not measured beside it",
+                where=f"isolation.{name}.base_of",
+                hint=f"say 'isolation=[{compared},{name}]', or let --against say it",
+            )
 
 
 def partition_node(node: Any) -> Any:

@@ -18,9 +18,10 @@ import pydantic
 from bench import contract
 from bench.arrangement import Arrangement, Occupant, arrangements, partition_node
 from bench.claims import Claim, read_claims
-from bench.composition import CONFIG, GROUPS, NAMED, Composed, compose_all, user_folders
+from bench.composition import CONFIG, Composed, compose_all, user_folders
 from bench.devices import select
 from bench.errors import ConfigError
+from bench.groups import GROUPS, NAMED
 from bench.instantiate import instantiate
 from bench.records import Thresholds, strictest_level
 
@@ -121,14 +122,12 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         config, again = _with_again(config, baseline)
     optimizations = _named(config, "optimizations", contract.Optimization)
     nodes = {name: partition_node(node) for name, node in (config.get("partitions") or {}).items()}
-    isolations = _named(config, "isolation", contract.Isolation)
     arranged = arrangements(
         config,
         _named({"partitions": nodes}, "partitions", contract.Partition),
-        isolations,
+        _named(config, "isolation", contract.Isolation),
         _named(config, "neighbours", contract.Neighbours),
     )
-    _check_versions(isolations)
     return Experiment(
         overrides=composed.overrides,
         config_name=composed.config_name,
@@ -153,17 +152,6 @@ def build_experiment(composed: Composed, folders: Sequence[Path]) -> Experiment:
         results_dir=_folder(config["results_dir"], "results_dir"),
         cache_dir=_folder(config["cache_dir"] or default_cache_dir(), "cache_dir"),
     )
-
-
-def _check_versions(isolations: Mapping[str, contract.Isolation]) -> None:
-    for name, isolation in isolations.items():
-        compared = isolation.base_of
-        if compared is not None and (compared not in isolations or isolations[compared].base_of is not None):
-            raise ConfigError(
-                f"{name} runs what {compared} is compared with, and that is not measured beside it",
-                where=f"isolation.{name}.base_of",
-                hint=f"say 'isolation=[{compared},{name}]', or let --against say it",
-            )
 
 
 def _with_again(config: Mapping[str, Any], baseline: str) -> tuple[dict[str, Any], str]:

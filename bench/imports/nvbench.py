@@ -110,8 +110,8 @@ def _summaries(file: Path, state: Mapping[str, Any]) -> dict[str, float]:
             continue
         data = {str(item.get("name")): item.get("value") for item in _list(file, summary, "data")}
         try:
-            found = float(data["value"])  # type: ignore[arg-type]  # whatever it is: a text, mostly
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            found = float(str(data["value"]))
+        except (KeyError, ValueError) as error:
             raise wrong(file, f"{shown(state['name'])}: {summary['tag']} has no value", HINT) from error
         told[summary["tag"]] = possible(file, found, f"{shown(state['name'])}: {summary['tag']}", HINT)
     return told

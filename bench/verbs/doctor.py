@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bench.composition import hydra_ready, options, user_folders
+from bench.composition import hydra_ready, user_folders
 from bench.config import Experiment, load_experiments
 from bench.devices import container_stack
 from bench.devices.fingerprint import fingerprint, warnings
 from bench.devices.nvml import NvmlError
 from bench.errors import ConfigError
+from bench.groups import options
 from bench.verbs.printing import print_json
 
 

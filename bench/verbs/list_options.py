@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.composition import GROUPS, hydra_ready, options, user_folders
+from bench.composition import hydra_ready, user_folders
+from bench.groups import GROUPS, options
 from bench.verbs.printing import print_json
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

@@ -94,7 +94,7 @@ STATE = ("benchmarks", 0, "states", 0)
         (spoiled(value("-1")), "which cannot be"),
         (spoiled(value("0")), "500 executions of 0 s cannot be"),
         (spoiled(value(None)), "has no value"),
-        (spoiled(value(10**400)), "has no value"),
+        (spoiled(value(10**400)), "which cannot be"),
         (spoiled(without(*STATE, "summaries")), "no list of summaries"),
         (spoiled(without(*STATE, "summaries", 2)), "has no nv/cold/time/gpu/mean"),
         (spoiled(without(*STATE, "name")), "a state has no name"),
