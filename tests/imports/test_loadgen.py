@@ -20,7 +20,10 @@ DATA = Path(__file__).parent / "data" / "loadgen"
 SAID = Place(workload="sines", optimization="fp32", device="a CPU", device_kind="cpu", batch_size=8)
 
 
-def found(*names: str, said: Place = Place()) -> Found:  # noqa: B008
+NOTHING = Place()
+
+
+def found(*names: str, said: Place = NOTHING) -> Found:
     return LoadGen().read([DATA / name for name in names], said)
 
 

@@ -20,7 +20,10 @@ DATA = Path(__file__).parent / "data" / "optimum_benchmark"
 GENERATION = ("tiny_gpt2_report.json", "tiny_gpt2_config.json")
 
 
-def found(*names: str, said: Place = Place(), **options: str) -> Found:  # noqa: B008
+NOTHING = Place()
+
+
+def found(*names: str, said: Place = NOTHING, **options: str) -> Found:
     return OptimumBenchmark(options).read([DATA / name for name in names], said)
 
 
